@@ -1,0 +1,211 @@
+"""The `svfr` command. Every heavy import waits for the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svfr.errors import UserError
+
+app = typer.Typer(
+    name="svfr",
+    help="Restores faces in video: sharpens, colours, fills holes, in one model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+weights_app = typer.Typer(help="Third-party weights: their sources, and whether they are here.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+Model = Annotated[Path, typer.Option(help="Model folder (model.json and its weights).", envvar="SVFR_MODEL")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")]
+
+
+@app.command(epilog="Example: svfr restore old.mp4 new.mp4 --model models/svfr --tasks bfr,color")
+def restore(
+    source: Annotated[Path, typer.Argument(help="Video, picture, or a folder of them.")],
+    destination: Annotated[Path, typer.Argument(help="Output file; a folder if the input is one.")],
+    model: Model = Path("models/svfr"),
+    tasks: Annotated[str, typer.Option(help="Any of bfr, color, inpaint, comma-separated.")] = "bfr",
+    steps: Annotated[int, typer.Option(help="Denoising steps; 0 = the model's own.")] = 0,
+    guidance: Annotated[float, typer.Option(help="Guidance scale; negative = the model's own.")] = -1.0,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 77,
+    mask: Annotated[str, typer.Option(help="Holes: picture, video (white is filled) or box:x1,y1,x2,y2.")] = "",
+    reference: Annotated[str, typer.Option(help="A clear photo of the person.")] = "",
+    detector: Annotated[str, typer.Option(help="mtcnn, dlib_hog, yunet, retinaface or sfd.")] = "mtcnn",
+    whole: Annotated[bool, typer.Option("--whole-frame", help="Restore the whole picture, not its faces.")] = False,
+    crop_only: Annotated[bool, typer.Option("--crop-only", help="Write only the largest face's crop.")] = False,
+    frames_folder: Annotated[bool, typer.Option("--frames", help="The folder holds frames of one video.")] = False,
+    codec: Annotated[str, typer.Option(help="libx264, libx265, libvpx-vp9 or ffv1 (lossless).")] = "libx264",
+    crf: Annotated[int, typer.Option(help="Quality of the encoder, lower is better.")] = 16,
+    max_frames: Annotated[int, typer.Option(help="Restore only the first frames; 0 = all.")] = 0,
+    side_by_side: Annotated[bool, typer.Option(help="Also write input and result next to each other.")] = False,
+    contact_sheet: Annotated[bool, typer.Option(help="Also write a picture of a few frames.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Restore the faces of a video, a picture, or a folder of them.
+
+    Size, frame rate, time stamps, sound and subtitles are kept; pixels outside the faces stay as they are. A run that
+    was interrupted goes on where it stopped when the same command is given again.
+    """
+    from svfr.restore.command import RestoreCommand
+
+    choices = {
+        "tasks": [task.strip() for task in tasks.split(",") if task.strip()],
+        "seed": seed,
+        "mask": mask,
+        "reference": reference,
+        "detector": detector,
+        "region": "frame" if whole else "faces",
+        "crop_only": crop_only,
+        "codec": codec,
+        "crf": crf,
+        "max_frames": max_frames,
+        "side_by_side": side_by_side,
+        "contact_sheet": contact_sheet,
+    }
+    choices |= {"steps": steps} if steps else {}
+    choices |= {"guidance": guidance} if guidance >= 0 else {}
+    command = RestoreCommand(source, destination, model, choices, device=device, one_input=frames_folder)
+    raise typer.Exit(command.show_plan() if dry_run else command.run())
+
+
+@app.command(epilog="Example: svfr evaluate restored/ ground_truth/ --metrics psnr,ssim")
+def evaluate(
+    restored: Annotated[Path, typer.Argument(help="Restored video, or a folder of them.")],
+    truth: Annotated[Path, typer.Argument(help="The original video, or a folder with the same names.")],
+    metrics: Annotated[str, typer.Option(help="Comma-separated names.")] = "psnr,ssim",
+    frames: Annotated[int, typer.Option(help="Frames of each video that are measured.")] = 24,
+    output: Annotated[Path | None, typer.Option(help="Also write the rows as JSON to this file.")] = None,
+) -> None:
+    """Measure restored videos against their originals."""
+    from svfr.restore.command import evaluate_command
+
+    evaluate_command(restored, truth, [name.strip() for name in metrics.split(",")], frames, output)
+
+
+@app.command(epilog="Example: svfr sample data/sample --old data/old")
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Where the videos are written.")] = Path("data/sample"),
+    old: Annotated[Path | None, typer.Option(help="Also write noisy videos to restore into this folder.")] = None,
+) -> None:
+    """Write the sample set: short videos from public-domain portraits that ship inside packages."""
+    from svfr.sample import write_old, write_samples
+
+    for path in [*write_samples(folder), *(write_old(old) if old else [])]:
+        print(path)
+
+
+@app.command(epilog="Example: svfr doctor --model models/svfr")
+def doctor(model: Model = Path("models/svfr")) -> None:
+    """Check this machine: Python, packages, video codecs, disk, GPU, weights, model. Exit status 1 if a part fails."""
+    from svfr.doctor import checks, table
+
+    found = checks(model)
+    typer.echo(table(found))
+    raise typer.Exit(0 if all(check.good for check in found if check.needed) else 1)
+
+
+@app.command(epilog="Example: svfr serve --model models/svfr --port 7860")
+def serve(
+    model: Model = Path("models/svfr"),
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    token: Annotated[str, typer.Option(envvar="SVFR_TOKEN", help="Password; made up and printed if not given.")] = "",
+    max_mb: Annotated[int, typer.Option(help="Largest upload in MB.")] = 512,
+    device: Device = "auto",
+) -> None:
+    """Serve a web page: upload, choose tasks, compare before and after. User name svfr, password the token."""
+    from svfr.restore.serve import serve_page
+
+    serve_page(model, host=host, port=port, token=token, max_mb=max_mb, device=device)
+
+
+@weights_app.command("list", epilog="Example: svfr weights list")
+def weights_list() -> None:
+    """Show every file of the list: what it is, where it comes from, whether it is here."""
+    from svfr.weight_list import WEIGHTS
+    from svfr.weights import weights_folder
+
+    root = weights_folder()
+    for name, weight in sorted(WEIGHTS.items()):
+        here = "here" if (root / weight.file).is_file() else "-"
+        size = f"{weight.megabytes:.1f} MB" if weight.megabytes else "size unknown"
+        typer.echo(f"{name:<20} {here:<5} {size:<13} {weight.what} [{weight.licence}]")
+        typer.echo(f"{'':<20}       {weight.url}")
+    typer.echo(f"folder: {root}")
+
+
+@weights_app.command("get", epilog="Example: svfr weights get yunet")
+def weights_get(
+    names: Annotated[list[str], typer.Argument(help="Names from `svfr weights list`.")],
+    offline: Annotated[Path | None, typer.Option(help="Take the files from this folder, not the network.")] = None,
+) -> None:
+    """Fetch files, with resume, and check their digests."""
+    from svfr.progress import Progress
+    from svfr.weights import get
+
+    for name in names:
+        with Progress(name, 0, "bytes") as progress:
+
+            def show(done: int, total: int | None, progress: Progress = progress) -> None:
+                progress(done, total or 0)
+
+            typer.echo(get(name, offline_folder=offline, progress=show))
+
+
+@weights_app.command("verify", epilog="Example: svfr weights verify yunet arcface")
+def weights_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Names; default: every file that is here.")] = None,
+) -> None:
+    """Compare files with their digests. Exit status 1 if one is damaged, or named and missing."""
+    from svfr.weights import verify
+
+    states = verify(names or None)
+    shown = [state for state in states if names or state.state != "missing"]
+    for state in shown:
+        typer.echo(f"{state.weight.name:<20} {state.state:<8} {state.sha256 or ''}")
+    if not shown:
+        typer.echo("no weights are here yet: svfr weights get NAME")
+    raise typer.Exit(0 if all(state.state == "ok" for state in shown) else 1)
+
+
+@weights_app.command("import", epilog="Example: svfr weights import unet.pth id_linear.pth arcface.pth svd models/svfr")
+def weights_import(
+    unet: Annotated[Path, typer.Argument(help="The released unet.pth.")],
+    id_linear: Annotated[Path, typer.Argument(help="The released id_linear.pth.")],
+    arcface: Annotated[Path, typer.Argument(help="The released insightface_glint360k.pth.")],
+    svd: Annotated[Path, typer.Argument(help="Folder of stable-video-diffusion-img2vid-xt.")],
+    output: Annotated[Path, typer.Argument(help="The model folder to write.")],
+) -> None:
+    """Turn the released SVFR files into a model folder."""
+    from svfr.weights import import_official
+
+    import_official(unet, id_linear, arcface, svd, output)
+    typer.echo(output)
+
+
+def main() -> None:
+    """Entry point. A `UserError` is one line on standard error and exit status 2."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # face_recognition_models
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""EDM diffusion: preconditioning, schedule, guidance, windows, and the sampler with its two plans."""

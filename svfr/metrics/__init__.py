@@ -1,0 +1,1 @@
+"""Metrics of restored face video: frame, colour, identity, landmark, temporal, distribution; each names its network."""

@@ -1,0 +1,279 @@
+"""`params.yaml` as frozen, typed models: an unknown or mistyped key is refused by name, never ignored.
+
+One class per section; a stage receives its section and nothing else, so `dvc.yaml` can list what it depends on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from svfr.errors import UserError
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EngineParams(Section):
+    """How items are spread over processes. Nothing here may change a result, so no stage depends on it in DVC."""
+
+    workers: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1)  # per worker
+    gpus_per_worker: float = Field(0.0, ge=0)
+    item_timeout: float = Field(600.0, gt=0)  # seconds
+    cache: str = "cache/items"
+
+
+class DownloadParams(Section):
+    """Which sources are fetched and what is refused."""
+
+    sources: str = "data/sources.txt"  # one path or URI a line, or CSV with columns uri, licence, source_dataset
+    retries: int = Field(3, ge=0)
+    timeout: float = Field(60.0, gt=0)  # seconds without a byte
+    max_bytes: int = Field(8 << 30, gt=0)
+    max_pixels: int = Field(7680 * 4320, gt=0)
+    max_duration: float = Field(6 * 3600.0, gt=0)  # seconds
+    shard_bytes: int = Field(1 << 30, gt=0)
+
+
+class FaceParams(Section):
+    """Detection, tracking, crops and filters. Thresholds default to the papers' (BFVR-STC supplement, SVFR supp.)."""
+
+    detector: Literal["mtcnn", "dlib_hog", "yunet", "retinaface", "sfd"] = "yunet"
+    detector_options: dict[str, Any] = {}
+    landmarker: Literal["dlib68", "fan"] = "fan"
+    embedder: Literal["dlib", "arcface"] = "arcface"
+    key_every: int = Field(5, ge=1)  # detection on every n-th frame, tracking between
+    min_score: float = Field(0.9, ge=0, le=1)
+    enlarge: float = Field(0.2, ge=0)  # SVFR supp.: square face boxes enlarged by 0.2
+    size: int = Field(512, ge=16)  # side of the stored crop
+    min_face_px: int = Field(512, ge=1)  # SVFR supp.: smaller crops are dropped
+    min_frames: int = Field(16, ge=1)
+    max_frames: int = Field(240, ge=1)  # longer tracks are cut into several clips
+    max_clips_per_track: int = Field(4, ge=1)
+    alpha_min: float = Field(0.4, gt=0)
+    alpha_max: float = Field(2.5, gt=0)
+    max_text: float = Field(0.02, ge=0)  # share of the crop covered by text
+    min_blur: float = Field(0.0, ge=0)  # variance of the Laplacian
+    crf: int = Field(4, ge=0, le=51)
+
+
+class ScoreParams(Section):
+    """No-reference quality filter (SVFR supp.: ARNIQA, regressor live, > 0.75)."""
+
+    metric: str = "arniqa"
+    backend: Literal["pyiqa", "torchmetrics"] = "pyiqa"
+    regressor: str = "live"
+    frames: int = Field(5, ge=1)  # sampled evenly from the clip
+    threshold: float = 0.75  # a mean on the wrong side is rejected
+
+
+class DegradeParams(Section):
+    """How low-quality views are drawn; see svfr.degrade."""
+
+    presets: list[str] = Field(["stc"], min_length=1)
+    pairs_per_clip: int = Field(8, ge=1)
+    noise_free_share: float = Field(0.0, ge=0, le=1)  # of a training clip's views; 1 is BFVR-STC's first phase
+    vary: Literal["clip", "frame"] = "clip"  # training views: one draw for the clip, or new ones in every frame
+    test_tasks: list[list[str]] = [["bfr"], ["color"], ["inpaint"], ["bfr", "color", "inpaint"]]
+    task_weights: dict[str, float] = {}  # "bfr+color": 2.0; empty = the seven combinations alike
+    val_share: float = Field(0.1, ge=0, lt=1)
+    test_share: float = Field(0.1, ge=0, lt=1)
+    same_identity: float = Field(0.45, gt=0)  # embedding distance below which two clips show one person
+    seed: int = 0
+
+
+class IdentityParams(Section):
+    """Where the 49 identity tokens come from."""
+
+    backend: Literal["arcface", "dlib"] = "arcface"
+    channels: int = Field(512, ge=1)  # of the map that id_linear projects
+
+
+class BaseParams(Section):
+    """The network that training starts from: SVD-XT's weights, or small networks that are built here."""
+
+    kind: Literal["svd-xt", "tiny"] = "svd-xt"
+    svd_folder: str = ""
+    unet: dict[str, Any] = {}
+    vae: dict[str, Any] = {}
+    scheduler: dict[str, Any] = {}
+    identity: IdentityParams = IdentityParams()
+    steps: int = Field(30, ge=1)  # what the model folder states as its own sampler settings
+    guidance: float = Field(2.0, ge=0)
+    seed: int = 0
+
+
+class EncodeParams(Section):
+    """Latent cache."""
+
+    chunk: int = Field(8, ge=1)  # frames per encoder call
+    lq: bool = False  # also store the degraded views' latents (half precision), so that training encodes nothing
+    shard_bytes: int = Field(512 << 20, gt=0)
+
+
+class TrainParams(Section):
+    """SVFR training (paper eq. total loss; values the authors did not publish are ours and said so in the README)."""
+
+    workers: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1)
+    gpus_per_worker: float = Field(0.0, ge=0)
+    steps: int = Field(1000, ge=1)
+    batch_clips: int = Field(2, ge=1)  # clips per worker and step; every clip appears under two recipes
+    frames: int = Field(16, ge=1)
+    lr: float = Field(1e-5, gt=0)
+    warmup: int = Field(0, ge=0)
+    lr_decay: Literal["constant", "cosine"] = "cosine"
+    parts: Literal["all", "temporal"] = "all"  # which layers of the U-Net are trained
+    weight_decay: float = Field(0.01, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    accumulate: int = Field(1, ge=1)
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    gradient_checkpointing: bool = False
+    ema: float = Field(0.999, ge=0, lt=1)
+    sigma_mean: float = 0.7  # ln sigma ~ N(mean, std); SVD fine-tuning practice
+    sigma_std: float = Field(1.6, gt=0)
+    lambda_ulr: float = Field(0.01, ge=0)  # SVFR supp. Tab. 1
+    lambda_prior: float = Field(0.1, ge=0)
+    ulr_tau: float = Field(0.1, gt=0)  # unknown in the paper; ours
+    ulr_dim: int = Field(256, ge=1)
+    ulr_depth: int = Field(2, ge=1)
+    wing_w: float = Field(10.0, gt=0)  # Wing loss paper's defaults, in pixels of a 256 px face
+    wing_epsilon: float = Field(2.0, gt=0)
+    noise_free_clips: int = Field(0, ge=0)  # this many clips (of all workers) first show noise-free views, then full
+    reference_drop: float = Field(0.5, ge=0, le=1)  # paper: reference and identity dropped together
+    checkpoint_every: int = Field(500, ge=1)
+    keep_checkpoints: int = Field(3, ge=1)
+    validate_every: int = Field(500, ge=1)
+    validation_pairs: int = Field(4, ge=1)
+    preview_steps: int = Field(0, ge=0)  # sampling steps of the picture restored at every validation; 0 = none
+    loader_workers: int = Field(0, ge=0)  # processes that read, decode and degrade ahead of the step
+    max_failures: int = Field(2, ge=0)
+    seed: int = 0
+
+
+class EvaluateParams(Section):
+    """Which held-out pairs are restored and measured."""
+
+    split: Literal["val", "test"] = "test"
+    max_pairs: int = Field(100, ge=1)
+    max_frames: int = Field(24, ge=1)
+    steps: int = Field(30, ge=1)
+    guidance: float = Field(2.0, ge=0)
+    self_refer: bool = True
+    keep_known: bool = True  # known pixels (inpaint alone) and luma (color alone) come from the input, as restore does
+    metrics: list[str] = [
+        "psnr", "ssim", "lpips", "ids", "vidd", "lmd", "akd", "flicker", "chroma_error", "colourfulness_gap",
+        "psnr_hole", "warp_error", "fvd",
+    ]  # fmt: skip
+    lpips: Literal["alex", "vgg"] = "alex"
+    identity: Literal["dlib", "arcface", "ir_se50"] = "ir_se50"  # behind ids and vidd
+    landmarks: Literal["dlib68", "fan"] = "fan"  # behind lmd and akd
+    baselines: list[str] = ["classical"]
+    sheet_rows: int = Field(2, ge=1)  # rows of the contact sheet for each task
+    seed: int = 77
+
+
+class RegisterParams(Section):
+    """Model registry."""
+
+    name: str = "svfr"
+    metric: str = "bfr/psnr"  # champion changes hands when the newcomer is better by this held-out figure
+    tracking_uri: str = "sqlite:///mlflow.db"
+    experiment: str = "svfr"
+    upload_max_bytes: int = Field(512 << 20, ge=0)  # larger models are registered by reference into `store`
+    store: str = "cache/models"  # content-addressed folder of registered models; a shared one on a cluster
+
+
+class RestoreOptions(Section):
+    """Everything a restored file depends on besides its input and the model; see svfr.restore."""
+
+    tasks: list[Literal["bfr", "color", "inpaint"]] = Field(["bfr"], min_length=1)
+    steps: int = Field(30, ge=1)
+    guidance: float = Field(2.0, ge=0)
+    self_refer: bool = True  # a first pass over one window finds the reference frame of a track
+    reference_steps: int = Field(0, ge=0)  # of that first pass; 0 = as many as `steps`
+    reference: str = ""  # a photo of the person; replaces the first pass
+    region: Literal["faces", "frame"] = "faces"  # "frame": the whole picture is one region, no face needed
+    detector: Literal["mtcnn", "dlib_hog", "yunet", "retinaface", "sfd"] = "yunet"
+    detector_options: dict[str, Any] = {}
+    key_every: int = Field(5, ge=1)  # detection on every n-th frame
+    min_score: float = Field(0.9, ge=0, le=1)
+    min_face: int = Field(24, ge=1)  # pixels; smaller faces pass through
+    enlarge: float = Field(0.2, ge=0)
+    feather: float = Field(0.1, ge=0, le=0.5)  # share of the crop's side over which it fades into the frame
+    match_colour: bool = True
+    mask: str = ""  # picture or video (white = hole), or "box:x1,y1,x2,y2" in source pixels
+    crop_only: bool = False  # write the restored crop of the largest face instead of the whole frame
+    overlap: int = Field(3, ge=0)  # frames shared by neighbouring windows
+    segment: int = Field(64, ge=16)  # frames between two points at which a killed run goes on
+    codec: Literal["libx264", "libx265", "libvpx-vp9", "ffv1"] = "libx264"
+    crf: int = Field(16, ge=0, le=63)
+    max_frames: int = Field(0, ge=0)  # 0 = the whole video
+    seed: int = 77
+    side_by_side: bool = True
+    contact_sheet: bool = True
+
+
+class RestoreParams(RestoreOptions):
+    """Batch restoration."""
+
+    model: str = "models:/svfr@champion"
+    item_timeout: float = Field(24 * 3600.0, gt=0)  # seconds a file; what was done is kept for the next run
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    engine: EngineParams
+    download: DownloadParams
+    faces: FaceParams
+    score: ScoreParams
+    degrade: DegradeParams
+    base: BaseParams
+    encode: EncodeParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    register_: RegisterParams = Field(alias="register")
+    restore: RestoreParams
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks `path`. Raises `UserError` naming the first bad key, the reason and what is allowed."""
+    if not path.exists():
+        raise UserError(f"{path} is missing: run from the project's root or name the file with --params")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the top level"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        owner: Any = Params
+        for part in first["loc"][:-1]:
+            owner = next(field.annotation for name, field in _fields(owner) if name == part)
+        known = ", ".join(sorted(name for name, _ in _fields(owner)))
+        return f"unknown key '{place}'; known keys here: {known}{more}"
+    if first["type"] == "missing":
+        return f"'{place}' is missing{more}"
+    return f"'{place}': {first['msg']}, got {first['input']!r}{more}"
+
+
+def _fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:
+    """The keys of a section as they are written in the file."""
+    return [(field.alias or name, field) for name, field in section.model_fields.items()]

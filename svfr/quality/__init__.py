@@ -1,0 +1,1 @@
+"""Measurements that decide which clips are worth training on; each is a number first and a threshold second."""

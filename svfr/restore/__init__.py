@@ -1,0 +1,28 @@
+"""Restores faces in videos: `restore_video` for a file, `load_restorer` for a model to use again and again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from svfr.restore.engine import restore_video
+    from svfr.restore.model import Restorer, load_restorer
+    from svfr.restore.report import FileReport
+
+__all__ = ["FileReport", "Restorer", "load_restorer", "restore_video"]
+
+_HOME = {
+    "restore_video": "svfr.restore.engine",
+    "load_restorer": "svfr.restore.model",
+    "Restorer": "svfr.restore.model",
+    "FileReport": "svfr.restore.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the heavy modules when they are first asked for, so that the ledger can be read without them."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,75 @@
+"""From what an output was made: the record beside it by which a second run knows that it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from svfr.artifacts import digest_of, sha256_bytes, sha256_file, write_json
+from svfr.errors import ItemError, UserError
+from svfr.params import RestoreOptions
+from svfr.restore.names import PICTURES
+
+VERSION = "1"  # changes when the engine's code changes what it writes
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 of `model.json`, which holds the digests of the weights. `UserError` if the folder is no model."""
+    path = Path(folder) / "model.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is no model folder: model.json is missing; give --model FOLDER")
+    return sha256_file(path)
+
+
+def settings_of(options: RestoreOptions) -> dict[str, Any]:
+    """The options as plain values, those that the restoration depends on and none of where files lie.
+
+    A mask or reference file stands for its content: its digest takes the place of its path.
+    """
+    settings = RestoreOptions.model_validate(
+        {name: getattr(options, name) for name in RestoreOptions.model_fields}
+    ).model_dump()
+    for name in ("mask", "reference"):
+        path = settings[name]
+        if path and not path.startswith("box:"):
+            if not Path(path).is_file():
+                raise UserError(f"{name} file {path} does not exist")
+            settings[name] = sha256_file(Path(path))
+    return settings
+
+
+def media_digest(path: Path) -> str:
+    """SHA-256 of the input's bytes; of a folder, of the names and digests of its pictures."""
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+        return sha256_bytes("".join(f"{p.name} {sha256_file(p)}\n" for p in files).encode())
+    if not path.is_file():
+        raise ItemError("missing", f"{path}: no such file")
+    return sha256_file(path)
+
+
+def job_key(input_sha256: str, model_sha256: str, settings: dict[str, Any]) -> str:
+    """What a result depends on, as one digest."""
+    return digest_of({"engine": VERSION, "input": input_sha256, "model": model_sha256, "settings": settings})
+
+
+def write_record(path: Path, key: str, report: dict[str, Any], files: list[Path]) -> None:
+    """Records a finished job with the SHA-256 of every file it wrote; paths are relative to the outputs' folder."""
+    root = path.parents[2]
+    outputs = {file.relative_to(root).as_posix(): media_digest(file) for file in files}
+    write_json(path, {"key": key, "report": report, "outputs": outputs})
+
+
+def finished(path: Path, key: str) -> dict[str, Any] | None:
+    """The report of job `key` if its record is there and every output still has the bytes that were written."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        outputs, report = dict(record["outputs"]), dict(record["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if record.get("key") != key:
+        return None
+    root = path.parents[2]
+    unchanged = all((root / name).exists() and media_digest(root / name) == sha for name, sha in outputs.items())
+    return report if unchanged else None

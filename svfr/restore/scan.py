@@ -1,0 +1,178 @@
+"""First pass over a file: where each face is in every frame, and the crop that follows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svfr.artifacts import write_json
+from svfr.faces.crop import crop_side, frame_to_crop, smooth_crops, square_crop, transform
+from svfr.faces.detect import Detector, Face
+from svfr.faces.geometry import Box
+from svfr.faces.track import Track, track_faces
+from svfr.params import RestoreOptions
+from svfr.quality.cuts import CutDetector
+from svfr.restore.media import Media, Pixels, to_8_bits
+from svfr.video.probe import VideoInfo
+
+Floats = NDArray[np.float64]
+Advance = Callable[[int], None]
+
+_STATIC = 1.5  # a crop stands still while that makes it at most this much larger than one that follows the face
+_SMOOTH_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is restored as one clip: frames `start` to `start + len(crops)`, with a normalised square for each.
+
+    `faces` are the face boxes (T,4) in pixels of the frame; `best` is the frame whose detection is the clearest.
+    """
+
+    region_id: int
+    start: int
+    crops: Floats
+    faces: Floats
+    best: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last frame."""
+        return self.start + len(self.crops)
+
+    def crop(self, frame: int) -> Box:
+        """The normalised crop of a frame of the video."""
+        x1, y1, x2, y2 = self.crops[frame - self.start].tolist()
+        return x1, y1, x2, y2
+
+    def face_in_crop(self, frame: int, width: int, height: int, size: int) -> Box:
+        """The face box of a frame in pixels of its crop of `size`."""
+        affine = frame_to_crop(self.crop(frame), width, height, size)
+        (left, top), (right, bottom) = transform(self.faces[frame - self.start].reshape(2, 2), affine).tolist()
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The result of the first pass. `faces` counts detections on the key frames; `small` tracks were left out."""
+
+    frames: int
+    faces: int
+    small: int
+    regions: tuple[Region, ...]
+
+
+def scan(media: Media, detector: Detector, options: RestoreOptions, frames: int, advance: Advance) -> Scan:
+    """Detects on key frames, tracks within each shot, and lays out a crop for every frame.
+
+    Key frames are every `key_every`-th one, the first of each shot and the last of all. Frames are read once and not
+    kept. A detection holds for the frames around it, half way to the next key frame or up to the end of the shot.
+    """
+    detections: list[tuple[int, list[Face]]] = []
+    cuts: list[int] = []
+    for numbers, pictures in _key_frames(media, options.key_every, frames, detector.batch, cuts, advance):
+        detections += zip(numbers, detector(pictures), strict=True)
+    faces = sum(face.score >= options.min_score for _, found in detections for face in found)
+    regions = []
+    for shot in pairwise([0, *cuts, frames]):
+        seen = [(number, found) for number, found in detections if shot[0] <= number < shot[1]]
+        # a face on one key frame only is taken for a mistake, unless there was no other chance to see it
+        tracks = track_faces(
+            seen, max_gap=3 * options.key_every, min_score=options.min_score, min_frames=min(2, len(seen))
+        )
+        regions += [_region(track, seen, shot, media.info, options) for track in tracks]
+    large = [r for r in regions if crop_side(r.crop(r.start), media.info.width, media.info.height) >= options.min_face]
+    return Scan(frames, faces, len(regions) - len(large), tuple(replace(r, region_id=i) for i, r in enumerate(large)))
+
+
+def whole_frame(media: Media, frames: int) -> Scan:
+    """One region, the picture itself, squashed to the network's square as the released code does without a crop."""
+    corners = np.array([[0.0, 0.0, media.info.width, media.info.height]])
+    region = Region(0, 0, np.tile([0.0, 0.0, 1.0, 1.0], (frames, 1)), np.repeat(corners, frames, axis=0), 0)
+    return Scan(frames, 0, 0, (region,))
+
+
+def save_scan(path: Path, result: Scan) -> None:
+    """Writes a scan as JSON, atomically; numbers survive exactly."""
+    regions = [
+        {
+            "region_id": r.region_id,
+            "start": r.start,
+            "best": r.best,
+            "crops": r.crops.tolist(),
+            "faces": r.faces.tolist(),
+        }
+        for r in result.regions
+    ]
+    write_json(path, {"frames": result.frames, "faces": result.faces, "small": result.small, "regions": regions})
+
+
+def load_scan(path: Path) -> Scan:
+    """Reads what `save_scan` wrote."""
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    regions = [
+        Region(r["region_id"], r["start"], np.array(r["crops"]), np.array(r["faces"]), r["best"])
+        for r in stored["regions"]
+    ]
+    return Scan(stored["frames"], stored["faces"], stored["small"], tuple(regions))
+
+
+def _key_frames(
+    media: Media, every: int, frames: int, batch: int, cuts: list[int], advance: Advance
+) -> Iterator[tuple[list[int], list[Pixels]]]:
+    """Batches of key frames; the numbers of frames with which a new shot begins are added to `cuts`."""
+    cut = CutDetector()
+    numbers: list[int] = []
+    pictures: list[Pixels] = []
+    for frame in media.read(stop=frames):
+        advance(1)
+        rgb = to_8_bits(frame.rgb)
+        if cut(rgb) and frame.index > 0:
+            cuts.append(frame.index)
+        if frame.index % every == 0 or frame.index == frames - 1 or frame.index in cuts[-1:]:
+            numbers.append(frame.index)
+            pictures.append(rgb)
+        if len(numbers) == batch:
+            yield numbers, pictures
+            numbers, pictures = [], []
+    if numbers:
+        yield numbers, pictures
+
+
+def _region(
+    track: Track,
+    detections: list[tuple[int, list[Face]]],
+    shot: tuple[int, int],
+    info: VideoInfo,
+    options: RestoreOptions,
+) -> Region:
+    """A track, widened by half a key interval on both sides within its shot, with its crops."""
+    width, height = info.width, info.height
+    left = shot[1] - 1 - track.frames[-1]
+    before = min(options.key_every // 2, track.frames[0] - shot[0])
+    after = left if left < options.key_every else options.key_every // 2
+    faces = np.pad(track.boxes, ((before, after), (0, 0)), mode="edge")
+    static = square_crop(faces, width, height, options.enlarge)
+    moving = smooth_crops(faces, width, height, options.enlarge, max(_SMOOTH_SECONDS * float(info.fps), 1.0))
+    still = crop_side(static, width, height) <= _STATIC * crop_side(tuple(moving[0]), width, height)
+    crops = np.tile(np.array(static), (len(faces), 1)) if still else moving
+    return Region(track.track_id, track.frames[0] - before, crops, faces, _best_frame(track, detections))
+
+
+def _best_frame(track: Track, detections: list[tuple[int, list[Face]]]) -> int:
+    """The key frame of the track with the highest score x face side: large and clearly a face."""
+    scores = {}
+    for number, found in detections:
+        if track.frames[0] <= number <= track.frames[-1]:
+            box = track.boxes[number - track.frames[0]]
+            own = [face.score for face in found if np.allclose(face.box, box)]
+            if own:
+                scores[number] = max(own) * float(box[2] - box[0])
+    return max(scores, key=lambda number: (scores[number], -number))

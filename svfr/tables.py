@@ -1,0 +1,220 @@
+"""Arrow schemas of every manifest, and the only way to read and write them.
+
+A table is sorted by its identity columns before it is written, so its bytes do not depend on the order in which
+workers finished. Reading checks the schema, so a stage never meets a column it does not expect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from svfr.artifacts import atomic_write
+from svfr.errors import UserError
+
+Row = dict[str, Any]
+
+_MEDIA = [("shard", pa.string()), ("offset", pa.int64()), ("size", pa.int64())]
+_POINTS = pa.list_(pa.list_(pa.float32()))  # per frame, flattened x0 y0 x1 y1 ..., normalised crop coordinates
+
+VIDEOS = pa.schema(
+    [
+        ("video_id", pa.string()),  # first 16 hex digits of the file's sha256
+        ("uri", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("width", pa.int32()),  # as displayed, rotation applied
+        ("height", pa.int32()),
+        ("fps_num", pa.int64()),
+        ("fps_den", pa.int64()),
+        ("vfr", pa.bool_()),
+        ("n_frames", pa.int64()),
+        ("duration", pa.float64()),  # seconds
+        ("rotation", pa.int32()),  # degrees
+        ("codec", pa.string()),
+        ("has_audio", pa.bool_()),
+        ("licence", pa.string()),
+        ("source_dataset", pa.string()),
+        ("fetched_at", pa.string()),  # the source's own modification time, ISO 8601 UTC: stable over re-runs
+        *_MEDIA,
+    ]
+)
+
+CLIPS = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("video_id", pa.string()),
+        *_MEDIA,
+        ("start_pts", pa.int64()),  # in the source stream's time base; end is inclusive
+        ("end_pts", pa.int64()),
+        ("start_frame", pa.int64()),
+        ("n_frames", pa.int32()),
+        ("fps_num", pa.int64()),
+        ("fps_den", pa.int64()),
+        ("track_id", pa.int32()),
+        ("crop_x1", pa.float64()),  # static square crop, normalised source coordinates
+        ("crop_y1", pa.float64()),
+        ("crop_x2", pa.float64()),
+        ("crop_y2", pa.float64()),
+        ("detector", pa.string()),
+        ("detector_version", pa.string()),
+        ("landmarker", pa.string()),
+        ("face_px", pa.float64()),  # side of the crop in source pixels
+        ("face_proportion", pa.float64()),  # mean face box area / frame area
+        ("alpha_min", pa.float64()),  # side ratio, BFVR-STC supplement; 1 is frontal
+        ("alpha_max", pa.float64()),
+        ("motion", pa.float64()),
+        ("text_score", pa.float64()),
+        ("blur", pa.float64()),
+        ("points5", _POINTS),
+        ("points68", _POINTS),
+        ("identity", pa.list_(pa.float32())),  # mean embedding of the clip's sampled frames
+        ("identity_backend", pa.string()),
+        ("status", pa.string()),  # kept | rejected
+        ("reason", pa.string()),  # reason code of the first filter that refused it, or empty
+    ]
+)
+
+SCORES = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("metric", pa.string()),
+        ("backend", pa.string()),
+        ("backend_version", pa.string()),
+        ("regressor", pa.string()),
+        ("frames", pa.list_(pa.int32())),
+        ("scores", pa.list_(pa.float64())),
+        ("mean", pa.float64()),
+        ("min", pa.float64()),
+        ("kept", pa.bool_()),
+    ]
+)
+
+_PAIR_HEAD = [
+    ("pair_id", pa.string()),
+    ("clip_id", pa.string()),
+    ("identity_id", pa.string()),
+    ("split", pa.string()),  # train | val | test
+    ("bfr", pa.bool_()),
+    ("color", pa.bool_()),
+    ("inpaint", pa.bool_()),
+]
+
+LATENTS = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("vae_sha256", pa.string()),
+        ("n_frames", pa.int32()),
+        *_MEDIA,  # one safetensors file inside a tar shard
+    ]
+)
+
+RESULTS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("model", pa.string()),  # the restorer's model digest, or "degraded", or a baseline's name
+        ("task", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("backend", pa.string()),
+        ("network_sha256", pa.string()),  # empty for metrics without a network
+        ("n_frames", pa.int32()),
+        ("seconds", pa.float64()),
+    ]
+)
+
+REJECTS = pa.schema(
+    [("stage", pa.string()), ("item_id", pa.string()), ("reason", pa.string()), ("message", pa.string())]
+)
+
+
+def pairs_schema() -> pa.Schema:
+    """The `pairs` schema: identity, split and task bits, then every field of the degradation recipe."""
+    from svfr.degrade import PAIR_RECIPE_FIELDS
+
+    taken = {name for name, _ in _PAIR_HEAD}
+    return pa.schema([*_PAIR_HEAD, *[field for field in PAIR_RECIPE_FIELDS if field.name not in taken]])
+
+
+_KEYS = {
+    "videos": ("video_id",),
+    "clips": ("clip_id",),
+    "scores": ("clip_id", "metric"),
+    "pairs": ("pair_id",),
+    "latents": ("clip_id",),
+    "results": ("pair_id", "model", "metric"),
+    "rejects": ("stage", "item_id", "reason", "message"),
+}
+_FIXED = {
+    "videos": VIDEOS,
+    "clips": CLIPS,
+    "scores": SCORES,
+    "latents": LATENTS,
+    "results": RESULTS,
+    "rejects": REJECTS,
+}
+
+
+def schema_of(name: str) -> pa.Schema:
+    """The Arrow schema of table `name`. Raises `KeyError` for a name that is no table of this project."""
+    return pairs_schema() if name == "pairs" else _FIXED[name]
+
+
+def write_table(path: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes `rows` as table `name`, sorted by its key columns, atomically.
+
+    Raises `UserError` when a row does not fit the schema or two rows have the same key.
+    """
+    keys = _KEYS[name]
+    ordered = sorted(rows, key=lambda row: tuple(str(row[key]) for key in keys))
+    seen: set[tuple[str, ...]] = set()
+    for row in ordered:
+        key = tuple(str(row[k]) for k in keys)
+        if key in seen and name != "rejects":
+            raise UserError(f"table {name}: two rows have the key {key}; ids must come from content")
+        seen.add(key)
+    schema = schema_of(name)
+    try:
+        table = pa.Table.from_pylist([{n: row[n] for n in schema.names} for row in ordered], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
+        raise UserError(f"table {name}: a row does not fit its schema: {error}") from error
+    except KeyError as error:
+        raise UserError(f"table {name}: a row lacks the column {error}") from error
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path, name: str) -> list[Row]:
+    """Reads table `name` as a list of dicts. `UserError` if the file is missing, damaged or of another schema."""
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the stage that makes it first (dvc repro)")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(
+            f"{path} is not a readable Parquet file ({error}): delete it and run its stage again"
+        ) from error
+    expected = schema_of(name)
+    if not table.schema.equals(expected):
+        odd = sorted(set(table.schema.names) ^ set(expected.names)) or ["column types"]
+        raise UserError(f"{path} does not have the columns of table {name} ({', '.join(odd)}): run its stage again")
+    return table.to_pylist()
+
+
+def reject(stage: str, item_id: str, reason: str, message: str) -> Row:
+    """One row of the `rejects` table."""
+    return {"stage": stage, "item_id": item_id, "reason": reason, "message": message}
+
+
+def check_accounted(stage: str, inputs: Sequence[str], kept: Iterable[str], rejected: Iterable[str]) -> None:
+    """Asserts `inputs = kept + rejected` by id; nothing is dropped silently. Raises `AssertionError` naming the ids."""
+    kept_ids, rejected_ids = set(kept), set(rejected)
+    lost = sorted(set(inputs) - kept_ids - rejected_ids)
+    extra = sorted((kept_ids | rejected_ids) - set(inputs))
+    both = sorted(kept_ids & rejected_ids)
+    if lost or extra or both:
+        raise AssertionError(f"{stage}: lost {lost[:5]}, unknown {extra[:5]}, both kept and rejected {both[:5]}")

@@ -1,0 +1,47 @@
+"""Training without Ray: `python -m svfr.training.launch`, under `accelerate launch` or `torchrun` for several ranks.
+
+Reads `params.yaml` in the current folder and the tables below it; SIGTERM saves and exits with status 143.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from svfr.errors import UserError
+from svfr.params import load_params
+from svfr.training.config import TrainConfig
+from svfr.training.export import export_model
+from svfr.training.loop import train
+
+
+def main() -> None:
+    """Trains and, on rank 0 of a finished run, writes `models/svfr`."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    try:
+        params = load_params().train
+        torch.set_num_threads(params.threads)
+        config = TrainConfig.below(Path(), params)
+        summary = train(config, should_stop=lambda: bool(asked))
+        main_rank = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        if summary.finished and main_rank:
+            export_model(config, summary.checkpoint, Path("models") / "svfr")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if not summary.finished:
+        print(f"stopped at step {summary.step}, saved in {summary.checkpoint}: run again to go on", file=sys.stderr)
+        sys.exit(143)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Unified latent regularisation (SVFR L_ULR): features of one clip agree whatever its degradation or task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def info_nce(
+    query_ND: Tensor, key_MD: Tensor, query_clip_N: Tensor, key_clip_M: Tensor, own_N: Tensor, tau: float
+) -> Tensor:
+    """InfoNCE (van den Oord et al. 2018, eq. 4), mean over queries; a float32 scalar.
+
+    Rows are unit vectors; `*_clip` name the clip that a row shows; `own_N` is each query's own row among the keys.
+    Positives are the other views of the query's clip, negatives the views of other clips. The paper states the ratio
+    of positive to negatives only; the positive in the denominator (the standard form) bounds the loss by 0 (ours).
+    """
+    # L = - log( exp(q.k+ / tau) / (exp(q.k+ / tau) + sum_j exp(q.k-_j / tau)) )
+    logits_NM = query_ND.float() @ key_MD.float().T / tau
+    same_NM = query_clip_N[:, None] == key_clip_M[None]
+    positive_NM = same_NM.scatter(1, own_N[:, None], False)
+    negatives_N = logits_NM.masked_fill(same_NM, -torch.inf).logsumexp(1)
+    losses_NM = torch.logaddexp(logits_NM, negatives_N[:, None]) - logits_NM
+    return losses_NM[positive_NM].sum() / positive_NM.sum()
+
+
+def ulr_loss(feature_BD: Tensor, clip_B: Tensor, tau: float) -> Tensor:
+    """InfoNCE of this rank's views against the views of all ranks; gradients flow through the gathered ones too.
+
+    `feature_BD` unit vectors, `clip_B` integer clip numbers. Averaged over ranks (as DDP averages gradients) it is
+    the loss of the whole batch in one process.
+    """
+    first = dist.get_rank() * len(feature_BD) if _distributed() else 0
+    own = torch.arange(first, first + len(feature_BD), device=feature_BD.device)
+    return info_nce(feature_BD, gather_with_gradient(feature_BD), clip_B, gather_with_gradient(clip_B), own, tau)
+
+
+def similarity(feature_BD: Tensor, clip_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cosine between views of one clip and between views of different clips; the second is NaN for one clip."""
+    cosine_BB = (feature_BD @ feature_BD.T).detach()
+    same_BB = clip_B[:, None] == clip_B[None]
+    own_BB = torch.eye(len(clip_B), dtype=torch.bool, device=clip_B.device)
+    return cosine_BB[same_BB & ~own_BB].mean(), cosine_BB[~same_BB].mean()
+
+
+def gather_with_gradient(x: Tensor) -> Tensor:
+    """Concatenates `x` of all ranks along dim 0; its backward sums the gradients that every rank has for each part."""
+    return _Gather.apply(x) if _distributed() else x  # type: ignore[no-any-return]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous()
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
