@@ -1,0 +1,230 @@
+"""Maps a function over items on Ray actors: paths in, small columns out, one bad item costs one row.
+
+Each actor builds its worker once (models load once), takes one item at a time and writes the result into the item
+cache itself; the driver holds only keys. An actor that dies (a hostile file, out of memory) or overruns its time
+takes its item into the rejects and is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from svfr.artifacts import ItemCache, digest_of
+from svfr.errors import ItemError, PassingError, UserError
+from svfr.params import EngineParams
+from svfr.progress import Progress
+from svfr.tables import Row, reject
+
+
+@dataclass(frozen=True)
+class Item:
+    """One unit of work: `id` names it in tables, `fingerprint` is everything its result depends on, JSON-able."""
+
+    id: str
+    fingerprint: Any
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a worker makes of one item: table rows, named media files, and rejects of parts of the item."""
+
+    rows: list[Row] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    rejects: list[Row] = field(default_factory=list)
+
+
+Worker = Callable[[dict[str, Any]], Result]
+
+
+@dataclass
+class Outcome:
+    """Keys of finished items and rows of failed ones; results are read back one at a time, in order of item id."""
+
+    cache: ItemCache
+    keys: dict[str, str] = field(default_factory=dict)
+    failed: list[Row] = field(default_factory=list)
+    executed: int = 0
+
+    def __iter__(self) -> Iterator[tuple[str, Result]]:
+        for item_id in sorted(self.keys):
+            entry = self.cache.get(self.keys[item_id])
+            if entry is None:
+                raise UserError(f"cache entry of item {item_id} vanished from {self.cache.root}: run the stage again")
+            meta = json.loads(entry.pop("result.json"))
+            yield item_id, Result(meta["rows"], entry, meta["rejects"])
+
+
+def map_items(
+    stage: str, build: Callable[[], Worker], items: Sequence[Item], *, version: str, params: Any, engine: EngineParams
+) -> Outcome:
+    """Runs `build()`'s worker over `items` and returns where the results lie.
+
+    `version` changes when the stage's code changes its meaning; `params` is the part of the parameters that the
+    result depends on. Items already in the cache are not executed again. Raises the worker's own error if it cannot
+    be built (missing weights), and `UserError` if every item failed unexpectedly.
+    """
+    outcome = Outcome(ItemCache(Path(engine.cache) / stage))
+    todo: list[tuple[Item, str]] = []
+    for item in items:
+        key = digest_of({"stage": stage, "version": version, "params": params, "item": item.fingerprint})
+        entry = outcome.cache.get(key)
+        if entry is None:
+            todo.append((item, key))
+        else:
+            _take(outcome, stage, item.id, key, json.loads(entry["result.json"]).get("error"))
+    outcome.executed = len(todo)
+    with Progress(stage, len(items)) as progress:
+        progress.advance(len(items) - len(todo), note="(cached)" if len(todo) < len(items) else "")
+        if todo:
+            _run(stage, build, todo, outcome, engine, progress)
+    crashes = [row for row in outcome.failed if row["reason"] == "error"]
+    if crashes and len(crashes) == len(items):
+        raise UserError(f"{stage}: every item failed, the first with: {crashes[0]['message']}")
+    return outcome
+
+
+def _take(outcome: Outcome, stage: str, item_id: str, key: str, error: tuple[str, str] | None) -> None:
+    if error is None:
+        outcome.keys[item_id] = key
+    else:
+        outcome.failed.append(reject(stage, item_id, error[0], error[1]))
+
+
+class _Actor:
+    """Lives in a Ray worker process. Knows its worker and the cache."""
+
+    def __init__(self, build: Callable[[], Worker], cache: ItemCache) -> None:
+        self.cache = cache
+        self.worker: Worker | None = None
+        self.build = build
+
+    def load(self) -> None:
+        """Builds the worker; its errors are those of the run, not of an item."""
+        self.worker = self.build()
+
+    def run(self, item: Item, key: str) -> tuple[str, str] | None:
+        """Executes one item; returns None or (reason, message). Refusals are cached, surprises are not."""
+        assert self.worker is not None
+        try:
+            result = self.worker(item.payload)
+            meta = json.dumps({"rows": result.rows, "rejects": result.rejects}, allow_nan=False)
+        except ItemError as error:
+            if not isinstance(error, PassingError):
+                self.cache.put(key, {"result.json": json.dumps({"error": (error.code, str(error))}).encode()})
+            return error.code, str(error)
+        except UserError:
+            raise
+        except Exception as error:
+            return "error", f"{type(error).__name__}: {error}"
+        self.cache.put(key, {**result.files, "result.json": meta.encode()})
+        return None
+
+
+def start_ray(workers: int) -> None:
+    """Joins the cluster that `RAY_ADDRESS` names, or starts a local one on loopback without dashboard. Idempotent."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.ERROR)
+        return
+    ray.init(
+        num_cpus=max(workers, os.cpu_count() or 1),
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An item that `actor` has been working on since `began` (monotonic seconds)."""
+
+    actor: Any
+    item: Item
+    key: str
+    began: float
+
+
+def _outcome_of(ref: Any) -> tuple[bool, tuple[str, str] | None]:
+    """Whether the actor lives on, and what `_Actor.run` returned. Raises the `UserError` that ended the worker."""
+    import ray
+    from ray.exceptions import RayActorError, RayTaskError
+
+    try:
+        return True, ray.get(ref)
+    except RayActorError:
+        message = "the worker process died on this item (hostile or damaged media, or out of memory)"
+        return False, ("worker_died", message)
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, UserError) else error from None
+
+
+def _run(
+    stage: str,
+    build: Callable[[], Worker],
+    todo: list[tuple[Item, str]],
+    outcome: Outcome,
+    engine: EngineParams,
+    progress: Progress,
+) -> None:
+    import ray
+
+    start_ray(engine.workers)
+    threads = {"env_vars": {"OMP_NUM_THREADS": str(engine.threads)}}
+    remote = ray.remote(num_cpus=1, num_gpus=engine.gpus_per_worker, runtime_env=threads)(_Actor)
+    timeout = ("timeout", f"took longer than engine.item_timeout = {engine.item_timeout:g} s")
+    waiting = list(reversed(todo))
+    loading: dict[Any, Any] = {}  # an actor has no item, and no clock runs, until its worker is built
+    running: dict[Any, _Job] = {}
+
+    def start() -> None:
+        actor: Any = remote.remote(build, outcome.cache)
+        loading[actor.load.remote()] = actor
+
+    def give(actor: Any) -> None:
+        if waiting:
+            item, key = waiting.pop()
+            running[actor.run.remote(item, key)] = _Job(actor, item, key, time.monotonic())
+        else:
+            ray.kill(actor)
+
+    for _ in range(min(engine.workers, len(todo))):
+        start()
+    try:
+        while waiting or running:
+            ready, _ = ray.wait([*loading, *running], timeout=1.0)
+            for ref in ready:
+                if ref in loading:
+                    if not _outcome_of(ref)[0]:
+                        raise UserError(f"{stage}: a worker process died while it was started; is memory short?")
+                    give(loading.pop(ref))
+            late = [ref for ref, job in running.items() if time.monotonic() - job.began > engine.item_timeout]
+            for ref in {*running} & {*ready, *late}:
+                job = running.pop(ref)
+                if ref in ready:
+                    alive, error = _outcome_of(ref)
+                else:
+                    ray.kill(job.actor)
+                    alive, error = False, timeout
+                _take(outcome, stage, job.item.id, job.key, error)
+                progress.advance(note=job.item.id)
+                if alive:
+                    give(job.actor)
+                elif waiting:
+                    start()
+    finally:
+        for actor in [*loading.values(), *(job.actor for job in running.values())]:
+            ray.kill(actor)

@@ -1,0 +1,188 @@
+"""Stage 7: restores held-out pairs and measures them beside the degraded input and the baselines.
+
+Every figure is a mean over pairs of one task; the same pairs, frames and networks for every restorer.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.engine import Item, Outcome, map_items
+from stages.entry import main, require_rows
+from stages.eval_figures import contact_sheet, psnr_chart, psnr_csv
+from stages.eval_summary import DEGRADED, MODEL, TRUTH, Summary, flat, summarise, table, task_name, verdict
+from stages.evaluation import STAGE, Evaluator, backends_of
+from stages.layout import Layout
+from stages.tracking import Record, log_record, spool_path
+from svfr.artifacts import digest_of, write_json, write_text
+from svfr.errors import UserError
+from svfr.metrics.base import Metric
+from svfr.metrics.distribution import frechet_distance
+from svfr.metrics.registry import build_available
+from svfr.params import EvaluateParams, Params
+from svfr.restore.ledger import model_digest
+from svfr.tables import Row, check_accounted
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured: `results` rows, rejects, the means, and where the pictures lie."""
+
+    digest: str
+    pairs: list[Row]
+    rows: list[Row]
+    rejects: list[Row]
+    summary: Summary
+    protocol: dict[str, Any]
+    outcome: Outcome
+
+
+def run(params: Params, root: Path) -> None:
+    """Writes `data/results/` and `reports/eval/`. Raises `UserError` if nothing is held out or no pair worked."""
+    layout = Layout(root.resolve())
+    done = evaluate_model(params, layout, layout.model)
+    layout.write("results", done.rows, done.rejects)
+    require_rows(STAGE, done.rows, done.rejects, layout.rejects("results"))
+    folder = layout.reports / "eval"
+    write_json(folder / "metrics.json", done.summary)
+    write_json(folder / "protocol.json", done.protocol)
+    write_text(folder / "psnr.csv", psnr_csv(done.rows, done.digest))
+    psnr_chart(done.summary, folder / "psnr.png")
+    contact_sheet(done.outcome, done.pairs, params.evaluate, folder / "contact_sheet.png")
+    print(table(done.summary, params.evaluate.baselines))
+    for name, reason in done.protocol["not_available"].items():
+        print(f"evaluate: {name} is not available: {reason}")
+    print(f"evaluate: {verdict(done.summary)}")
+    log_record(params.register_, spool_path(params.engine, layout.root), layout.root, _record(params, done, folder))
+
+
+def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
+    """Restores and measures the held-out pairs with the model folder `model`; cached pairs cost nothing."""
+    options, digest = params.evaluate, model_digest(model)
+    clips = {row["clip_id"]: row for row in layout.read("clips")}
+    pairs = held_out(layout.read("pairs"), options)
+    metrics, missing = build_available(options.metrics, backends_of(options))
+    missing = {name: reason.replace(f"{Path().resolve()}/", "") for name, reason in missing.items()}
+    items = [
+        Item(pair["pair_id"], {"pair": pair, "model": digest}, {"pair": pair, "clip": clips[pair["clip_id"]]})
+        for pair in pairs
+    ]
+    outcome = map_items(
+        STAGE,
+        Evaluator(model.resolve(), layout.shards("clips").resolve(), options, params.engine.threads),
+        items,
+        version=VERSION,
+        params={**options.model_dump(exclude={"split", "max_pairs", "sheet_rows"}), "networks": _networks(metrics)},
+        engine=params.engine,
+    )
+    rows: list[Row] = []
+    rejects = list(outcome.failed)
+    features: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    tasks = {pair["pair_id"]: task_name(pair) for pair in pairs}
+    for pair_id, result in outcome:
+        rows += [{**row, "model": digest if row["model"] == MODEL else row["model"]} for row in result.rows]
+        rejects += result.rejects
+        for name in (n for n in result.files if n.endswith(".npy")):
+            features[tasks[pair_id]][name.removesuffix(".npy")].append(np.load(io.BytesIO(result.files[name])))
+    check_accounted(STAGE, [i.id for i in items], outcome.keys, [r["item_id"] for r in outcome.failed])
+    summary = summarise(rows, digest, {metric.name: metric.higher_is_better for metric in metrics})
+    _add_fvd(summary, features, options, missing)
+    return Evaluation(
+        digest, pairs, rows, rejects, summary, _protocol(params, pairs, metrics, missing, digest), outcome
+    )
+
+
+def held_out(pairs: Sequence[Row], options: EvaluateParams) -> list[Row]:
+    """The pairs to measure: all of the split, or `max_pairs` of them, spread evenly over the tasks by id.
+
+    Raises `UserError` if the split is empty.
+    """
+    by_task: dict[str, list[Row]] = defaultdict(list)
+    for pair in sorted(pairs, key=lambda row: row["pair_id"]):
+        if pair["split"] == options.split:
+            by_task[task_name(pair)].append(pair)
+    if not by_task:
+        raise UserError(f"evaluate: no pair is in split '{options.split}': add sources, or raise degrade.test_share")
+    chosen: list[Row] = []
+    queues = [by_task[name] for name in sorted(by_task)]
+    while any(queues) and len(chosen) < options.max_pairs:
+        for queue in queues:
+            if queue and len(chosen) < options.max_pairs:
+                chosen.append(queue.pop(0))
+    return chosen
+
+
+def _add_fvd(
+    summary: Summary,
+    features: dict[str, dict[str, list[np.ndarray]]],
+    options: EvaluateParams,
+    missing: dict[str, str],
+) -> None:
+    """FVD of a task's clips, for tasks with at least two."""
+    if "fvd" not in options.metrics or "fvd" in missing:
+        return
+    for task, found in features.items():
+        count = len(found[TRUTH])
+        if count < 2:
+            missing[f"fvd ({task})"] = f"it compares sets of clips, and only {count} is held out"
+            continue
+        truth = np.stack(found[TRUTH])
+        values = {name: frechet_distance(np.stack(found[name]), truth) for name in found if name != TRUTH}
+        summary[task]["fvd"] = values | {"gain": values[DEGRADED] - values[MODEL], "pairs": count}
+
+
+def _networks(metrics: Sequence[Metric]) -> list[list[str]]:
+    return [[metric.name, metric.backend, metric.network_sha256] for metric in metrics]
+
+
+def _protocol(
+    params: Params, pairs: list[Row], metrics: list[Metric], missing: dict[str, str], digest: str
+) -> dict[str, Any]:
+    """How the figures were made, so that nobody compares what cannot be compared."""
+    options = params.evaluate.model_dump(exclude={"metrics", "baselines", "sheet_rows"})
+    networks: dict[str, dict[str, Any]] = {
+        metric.name: {
+            "backend": metric.backend,
+            "network_sha256": metric.network_sha256,
+            "unit": metric.unit,
+            "higher_is_better": metric.higher_is_better,
+        }
+        for metric in metrics
+    }
+    measured = {"pairs": sorted(pair["pair_id"] for pair in pairs), "options": options, "metrics": _networks(metrics)}
+    return {
+        "model_sha256": digest,
+        "held_out": digest_of(measured),
+        "pairs": len(pairs),
+        "clips": len({pair["clip_id"] for pair in pairs}),
+        "people": len({pair["identity_id"] for pair in pairs}),
+        "options": options,
+        "metrics": networks,
+        "not_available": missing,
+        "definition": "mean over frames, then over pairs; 8-bit RGB; whole face crop; no border cropped",
+    }
+
+
+def _record(params: Params, done: Evaluation, folder: Path) -> Record:
+    key = digest_of({"stage": STAGE, "model": done.digest, "held_out": done.protocol["held_out"]})[:32]
+    return Record(
+        key,
+        f"evaluate-{done.digest[:8]}",
+        params={f"evaluate.{name}": value for name, value in params.evaluate.model_dump().items()},
+        metrics=flat(done.summary),
+        tags={"svfr.stage": STAGE, "svfr.model": done.digest, "svfr.held_out": done.protocol["held_out"]},
+        files={"eval": sorted(path for path in folder.iterdir() if path.is_file())},
+    )
+
+
+if __name__ == "__main__":
+    main(run)
