@@ -1,0 +1,20 @@
+"""What every `python -m flows.<name>` does around its flow: show errors as one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from svfr.errors import UserError
+
+
+def call(flow: Callable[..., Any], **arguments: Any) -> None:
+    """Runs `flow`; a `UserError` anywhere in it ends the process with one line and exit status 2."""
+    try:
+        flow(**arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
