@@ -181,8 +181,8 @@ _BFR: dict[str, Preset] = {
         "down_kernel": fixed("area"),
         **_codec(28, 38, libx264=0.4, hevc=0.4, mpeg4=0.2),
     },
-    # Home video tape: little is lost to size, most to noise.
-    "vhs": {**_gauss(fixed("iso"), 11, 1, 4), **_noise(10, 25, grey=0.3), "scale": Uniform(1, 1.5)},
+    # A worn home video tape at its own size: nothing is lost to scaling, nearly all to noise.
+    "vhs": {**_gauss(fixed("iso"), 11, 1, 4), **_noise(15, 35, grey=0.3)},
     "flicker": {"flicker_p": fixed(0.3), "flicker_low": fixed(0.5), "flicker_high": fixed(1.5)},  # BFVR-STC A.12
     "old_film": {  # blur, noise and JPEG of Bringing Old Films Back to Life; the film's own damage is ours
         **_gauss(ISO_ANISO, 21, 0.5, 3),

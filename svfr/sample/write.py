@@ -22,7 +22,7 @@ from svfr.sample import portraits
 from svfr.sample.motion import Shot, frames
 from svfr.sample.portraits import Image
 
-VERSION = "3"
+VERSION = "4"
 _DATE = 1_767_225_600  # 2026-01-01, the files' modification time: equal tables wherever the set is made
 _CLOCK = 90_000  # ticks a second, of every file's time stamps
 _X264 = {"crf": "14", "preset": "medium", "x264-params": "cpu-independent=1"}  # the last for equal bytes everywhere
