@@ -75,8 +75,8 @@ def assign(clips: Sequence[Row], identity: dict[str, str], options: DegradeParam
 def conflicts(clips: Sequence[Row], split: dict[str, str]) -> set[str]:
     """Clips to leave out because their video is in another split: the split with most of its clips keeps a video.
 
-    If that left nothing to train on or nothing to test, videos change hands until both have some. Raises `UserError`
-    where no choice of owners can do that.
+    If that left nothing to train on or nothing to test, videos change hands until both have some; validation may end
+    with none. Raises `UserError` where no choice of owners can do that.
     """
     votes: dict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:

@@ -1,8 +1,10 @@
 """A real video codec in the loop: encodes and decodes a short clip in memory, on one thread, bit for bit the same.
 
 Quality is given on libx264's crf scale, 0 (lossless) to 51. HEVC takes the same number and VP9 crf * 63 / 51. MPEG-4
-part 2 has no crf and silently ignores one; it gets the fixed quantiser q of the same step: 2 q = 0.625 * 2^(crf / 6).
-A bit rate replaces the quality.
+part 2 has no crf and silently ignores one; it gets the fixed quantiser q of the same step: 2 q = 0.625 * 2^(crf / 6),
+a whole number of 1..31, so that neighbouring crf can give the same q and all of 40 and above do.
+
+A bit rate replaces the quality. Encoders settle on it over seconds: a short clip exceeds a low one, with mpeg4 by far.
 """
 
 from __future__ import annotations

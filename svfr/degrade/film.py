@@ -35,8 +35,8 @@ def old_film(frame_HWC: Array, recipe: Recipe, index: int) -> Array:
         frame = _scratch(frame, recipe, index)
     if recipe.film_dust:
         frame = _dust(frame, recipe, index)
-    gain = 1 + recipe.film_flicker * float(stream(recipe.seed, "film gain", index).standard_normal())
     if recipe.film_vignette or recipe.film_flicker:
+        gain = 1 + recipe.film_flicker * float(stream(recipe.seed, "film gain", index).standard_normal())
         frame = _shade(frame, recipe.film_vignette, max(gain, 0.0))
     return _shift(frame, recipe, index) if recipe.film_jitter else frame
 

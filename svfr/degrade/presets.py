@@ -206,6 +206,6 @@ PRESETS = tuple(_BFR)
 
 def preset_of(name: str) -> tuple[Preset, Preset, Preset]:
     """The distributions of preset `name` for bfr, color and inpaint. Raises `UserError` for an unknown name."""
-    if name not in _BFR:
+    if name not in PRESETS:
         raise UserError(f"unknown degradation preset '{name}': choose among {', '.join(PRESETS)}")
     return _BFR[name], FILM_LOOKS if name == "old_film" else GREY, MASKING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from math import tau
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ class Recipe:
 
     Lengths (blur, jitter, widths) are in pixels of a frame whose shorter side is `reference_size`; they are scaled
     with the frame they are applied to (ours: published ranges are for 512 px faces). Use `dataclasses.replace` to
-    override a drawn value. Raises `UserError` for an unknown name or a number out of range.
+    override a drawn value. Raises `UserError` for an unknown name, a number out of range or a damaged mask.
     """
 
     preset: str
@@ -109,8 +110,11 @@ class Recipe:
         _known("mask_kind", self.mask_kind, MASKS)
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is None or not low <= value <= high:
                 raise UserError(f"recipe field {name} is {value}: it must lie in {low:g}..{high:g}")
+        if self.flicker_low > self.flicker_high:
+            raise UserError(f"recipe field flicker_low is {self.flicker_low}: above flicker_high, {self.flicker_high}")
+        _check_shapes(self)
 
     @property
     def task(self) -> tuple[str, ...]:
@@ -118,8 +122,12 @@ class Recipe:
         return tuple(name for name in TASKS if getattr(self, name))
 
     def to_row(self) -> dict[str, Any]:
-        """The recipe as columns of the `pairs` table; only `mask_shapes` is nested (list of lists of float)."""
+        """The recipe as columns of the `pairs` table; only `mask_shapes` is nested (list of lists of float).
+
+        Values have their columns' types: the row read back from the table is the same, and so is its digest.
+        """
         row = {field.name: getattr(self, field.name) for field in fields(self)}
+        row |= {field.name: float(row[field.name]) for field in fields(self) if field.type == "float"}
         return row | {"mask_shapes": [list(shape) for shape in self.mask_shapes]}
 
     @classmethod
@@ -134,9 +142,9 @@ class Recipe:
 
 
 def check_task(task: Iterable[str]) -> frozenset[str]:
-    """The task set. Raises `UserError` for an unknown name, a bare string or an empty set."""
-    if isinstance(task, str):
-        raise UserError(f"task must be a set of names such as {{'bfr'}}, not the string '{task}'")
+    """The task set. Raises `UserError` for an unknown name, a bare string, no set of names or an empty one."""
+    if isinstance(task, str) or not isinstance(task, Iterable):
+        raise UserError(f"task must be a set of names such as {{'bfr'}}, not {task!r}")
     chosen = frozenset(task)
     unknown = sorted(str(name) for name in chosen - set(TASKS))
     if unknown or not chosen:
@@ -151,21 +159,51 @@ def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise UserError(f"recipe field {name} is '{value}': choose among {', '.join(choices)}")
 
 
+def _check_shapes(recipe: Recipe) -> None:
+    """Every shape is (width, x0, y0, ...) with its values near the frame; a text has one for each line."""
+    for shape in recipe.mask_shapes:
+        if len(shape) < 3 or len(shape) % 2 == 0 or not all(-_FAR <= value <= _FAR for value in shape):
+            raise UserError(f"recipe field mask_shapes holds {shape}: it must be (width, x0, y0, x1, y1, ...)")
+    lines = recipe.mask_text.count("\n") + 1
+    if recipe.mask_kind == "text" and lines != len(recipe.mask_shapes):
+        raise UserError(f"recipe field mask_shapes holds {len(recipe.mask_shapes)} places for {lines} lines of text")
+
+
+_FAR = 100  # frames
 _BOUNDS = {
+    "seed": (0, 2**63 - 1),
     "reference_size": (1, 1 << 16),
+    "film_grain": (0, 255),
+    "film_scratches": (0, 1000),
+    "film_dust": (0, 10_000),
+    "film_jitter": (0, 512),
+    "film_vignette": (0, 1),
+    "film_flicker": (0, 10),
+    "flicker_p": (0, 1),
+    "flicker_low": (0, 100),
+    "flicker_high": (0, 100),
     "blur_size": (1, 255),
     "blur_sigma_x": (0, 100),
     "blur_sigma_y": (0, 100),
+    "blur_theta": (-tau, tau),
     "blur_length": (0, 255),
+    "blur_cutoff": (0.01, 100),
     "scale": (0.25, 64),
     "codec_scale": (0.25, 64),
     "noise_sigma": (0, 255),
     "jpeg_quality": (0, 100),
     "codec_crf": (0, 51),
     "codec_bpp": (0, 64),
-    "flicker_p": (0, 1),
+    "shift_r": (-255, 255),
+    "shift_g": (-255, 255),
+    "shift_b": (-255, 255),
+    "brightness": (0, 100),
+    "contrast": (0, 100),
+    "saturation": (0, 100),
+    "hue": (-0.5, 0.5),
     "look_strength": (0, 1),
-    "film_vignette": (0, 1),
+    "mask_move_x": (-1, 1),
+    "mask_move_y": (-1, 1),
     "mask_period": (1, 1e9),
 }
 _ARROW = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}

@@ -31,7 +31,7 @@ def sample_recipe(
     first phase of BFVR-STC's incremental training: the same recipe without noise. `vary="frame"` redraws blur, scale,
     noise and JPEG in every frame from preset and seed (the paper's ablation; its default and ours is one draw for the
     clip), so there `dataclasses.replace` has no effect on those fields.
-    Raises `UserError` for an unknown preset or task or a seed outside 0..2**63-1.
+    Raises `UserError` for an unknown preset or task or a seed that is no whole number of 0..2**63-1.
     """
     chosen = check_task(task)
     for_bfr, for_color, for_inpaint = preset_of(preset)

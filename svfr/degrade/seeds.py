@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from zlib import crc32
 
 import numpy as np
@@ -12,9 +13,9 @@ from svfr.errors import UserError
 def stream(seed: int, name: str, *index: int) -> np.random.Generator:
     """The PCG64 generator of `name` under `seed`; `index` picks one frame or one shape of it.
 
-    Raises `UserError` for a seed outside 0 <= seed < 2**63 (it must fit the table's int64 column).
+    Raises `UserError` for anything but a whole number 0 <= seed < 2**63 (it must fit the table's int64 column).
     """
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed {seed} does not fit a table column: give a whole number from 0 to 2**63 - 1")
+    if not (isinstance(seed, Integral) and 0 <= seed < 2**63):
+        raise UserError(f"seed {seed!r} does not fit a table column: give a whole number from 0 to 2**63 - 1")
     key = (crc32(name.encode()), *index)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from svfr.artifacts import digest_of
 from svfr.degrade import (
     COMBINATIONS,
     PAIR_RECIPE_FIELDS,
@@ -39,6 +41,13 @@ def test_every_preset_survives_the_pairs_table(tmp_path: Path) -> None:
     assert len(back) == len(recipes)
 
 
+def test_a_row_from_the_table_has_the_digest_of_the_row_that_was_written(tmp_path: Path) -> None:
+    pairs = [_pair(sample_recipe(preset, 3, ALL)) for preset in PRESETS]
+    write_table(tmp_path / "pairs.parquet", "pairs", pairs)
+    back = read_table(tmp_path / "pairs.parquet", "pairs")
+    assert sorted(map(digest_of, back)) == sorted(map(digest_of, pairs))
+
+
 def test_columns_are_the_fields_and_carry_the_task_bits() -> None:
     assert [field.name for field in PAIR_RECIPE_FIELDS] == [field.name for field in fields(Recipe)]
     row = sample_recipe("stc", 0, ["inpaint", "bfr"]).to_row()
@@ -52,6 +61,13 @@ def test_same_arguments_same_recipe(seed: int, preset: str, task: tuple[str, ...
     assert recipe == sample_recipe(preset, seed, reversed(task))
     assert recipe == Recipe.from_row(recipe.to_row())
     assert recipe.task == task
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe) if field.type in ("int", "float")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e12, None])
+def test_no_number_may_be_out_of_range(name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"recipe field {name} is {value}: it must lie in"):
+        replace(sample_recipe("stc", 0, ALL), **{name: value})
 
 
 def test_draws_of_one_seed_do_not_change_with_the_task() -> None:
@@ -129,10 +145,13 @@ def test_tasks_are_balanced_or_follow_the_weights() -> None:
     [
         (lambda: sample_recipe("stcc", 0, {"bfr"}), "unknown degradation preset 'stcc': choose among stc"),
         (lambda: sample_recipe("stc", 0, []), "no task given"),
-        (lambda: sample_recipe("stc", 0, "bfr"), "not the string 'bfr'"),
+        (lambda: sample_recipe("stc", 0, "bfr"), "not 'bfr'"),
+        (lambda: sample_recipe("stc", 0, None), "not None"),
         (lambda: sample_recipe("stc", 0, {"blur"}), "unknown task blur"),
         (lambda: sample_recipe("stc", -1, {"bfr"}), "seed -1"),
         (lambda: sample_recipe("stc", 2**63, {"bfr"}), "seed"),
+        (lambda: sample_recipe("stc", 1.5, {"bfr"}), "seed 1.5"),
+        (lambda: sample_recipe("stc", "a", {"bfr"}), "seed 'a'"),
         (lambda: sample_task(0, {"bfr": -1.0}), "must not be negative"),
         (lambda: sample_task(0, {"bfr": 0.0}), "add up to nothing"),
         (lambda: sample_task(0, {"bfr": float("nan")}), "must not be negative"),
@@ -144,8 +163,18 @@ def test_tasks_are_balanced_or_follow_the_weights() -> None:
         ),
         (lambda: replace(sample_recipe("stc", 0, {"bfr"}), scale=0.0), "scale is 0.0"),
         (lambda: replace(sample_recipe("stc", 0, {"bfr"}), codec_crf=float("nan")), "codec_crf is nan"),
+        (lambda: replace(sample_recipe("flicker", 0, {"bfr"}), flicker_low=2.0), "flicker_low is 2.0: above"),
+        (lambda: replace(sample_recipe("stc", 0, {"bfr"}), mask_shapes=((0.1, 0.5),)), "mask_shapes holds (0.1, 0.5)"),
+        (
+            lambda: replace(sample_recipe("stc", 0, {"bfr"}), mask_shapes=((0.1, float("nan"), 0.5),)),
+            "mask_shapes holds (0.1, nan",
+        ),
+        (
+            lambda: replace(sample_recipe("stc", 0, {"bfr"}), mask_kind="text", mask_text="A\nB"),
+            "0 places for 2 lines",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(call: Any, message: str) -> None:
-    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+    with pytest.raises(UserError, match=re.escape(message)):
         call()
