@@ -182,6 +182,7 @@ _ALL = (
         "https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth",
         "Apache-2.0 (facexlib)",
         "ArcFace IR-SE-50: identity similarity of VFRxBenchmark",
+        175,
     ),
     Weight("stc-bfvr", "stc/ckpt-bfvr.pth", _STC_URL + "ckpt-bfvr.pth", _STC, "BFVR-STC, blind restoration"),
     Weight("stc-deflicker", "stc/ckpt-defilcker.pth", _STC_URL + "ckpt-defilcker.pth", _STC, "BFVR-STC, de-flickering"),

@@ -163,7 +163,10 @@ def _known(weight: Weight, root: Path) -> str | None:
 
 def _recorded(root: Path) -> dict[str, str]:
     try:
-        return dict(json.loads((root / RECORD).read_text(encoding="utf-8")))
+        record = json.loads((root / RECORD).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("no table of digests")
+        return record
     except FileNotFoundError:
         return {}
     except ValueError as error:

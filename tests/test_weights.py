@@ -176,6 +176,10 @@ def test_require_names_file_source_and_command(tmp_path: Path, monkeypatch: pyte
     assert states["stc-bfvr"] == states["vgg16"] == "damaged"
     assert states["svfr-unet"] == "missing"
     assert states.keys() == WEIGHTS.keys()
+    for record in ("{", "[1]"):
+        (tmp_path / "digests.json").write_text(record)
+        with pytest.raises(UserError, match=r"digests.json is damaged"):
+            verify(["stc-bfvr"])
 
 
 def test_the_list_is_well_formed() -> None:

@@ -205,7 +205,7 @@ class SVFRSampler:
         counter: _Counter,
     ) -> Restored:
         device, dtype = self.unet.device, self.unet.dtype
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
         # the released order of draws: pixels (also when they are not used), then latents
         grain = torch.randn(lq.shape, generator=generator)
         noise = torch.randn(1, len(lq), 4, *(s // self.factor for s in lq.shape[2:]), generator=generator)[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,15 +29,19 @@ class KarrasSchedule:
     def from_config(cls, config: Mapping[str, Any]) -> KarrasSchedule:
         """Reads a diffusers scheduler config. Entries the Karras schedule makes idle (betas and such) are ignored.
 
-        Raises `UserError` for another kind of schedule or an empty range.
+        Raises `UserError` for another kind of schedule, an empty range, or what is no number.
         """
+        if not isinstance(config, Mapping):
+            raise UserError(f"scheduler config is {config!r}; a mapping such as {{'sigma_max': 700.0}} is needed")
         for key, value in _REQUIRED.items():
             if config.get(key, value) != value:
                 raise UserError(f"scheduler config has {key} {config[key]!r}; only {value!r} is supported")
-        values = {key: float(config[key]) for key in ("sigma_min", "sigma_max", "rho") if config.get(key) is not None}
-        schedule = cls(**values)
-        if not 0 < schedule.sigma_min < schedule.sigma_max:
-            raise UserError(f"scheduler config: sigma_min {schedule.sigma_min} and sigma_max {schedule.sigma_max}")
+        values = {key: config[key] for key in ("sigma_min", "sigma_max", "rho") if config.get(key) is not None}
+        if not all(isinstance(value, Real) and math.isfinite(value) for value in values.values()):
+            raise UserError(f"scheduler config has {values}; finite numbers are needed")
+        schedule = cls(**{key: float(value) for key, value in values.items()})
+        if not 0 < schedule.sigma_min < schedule.sigma_max or schedule.rho <= 0:
+            raise UserError(f"scheduler config: 0 < sigma_min < sigma_max and 0 < rho are needed, not {schedule}")
         return schedule
 
     def sigmas(self, steps: int) -> Tensor:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from svfr.diffusion.request import Restored, check_frames
+from svfr.diffusion.request import PLANS, Restored, check_frames, check_reference, check_seed
 from svfr.diffusion.sampler import SVFRSampler
+from svfr.diffusion.windows import check_window
 from svfr.errors import UserError
 
 Quality = Callable[[Tensor], Tensor]
@@ -31,11 +33,11 @@ FIRST_STEPS = 50  # literal of the released code
 
 @dataclass(frozen=True)
 class Anchor:
-    """A reference (3,H,W) with its identity tokens (or None), and the frame of the clip that it was."""
+    """A reference (3,H,W) with its identity tokens (or None), and the frame of the clip that it was (-1: a photo)."""
 
     reference: Tensor
     tokens: Tensor | None
-    frame: int
+    frame: int = -1
 
 
 def sharpness(frames_K3HW: Tensor) -> Tensor:
@@ -66,7 +68,7 @@ def choose_anchor(
     reference and tokens to `SVFRSampler.stream`. Raises `UserError` if `quality` accepts no frame.
     """
     restored = sampler(lq, task=task, steps=steps, **options).frames
-    scores = quality(restored.clamp(-1, 1))
+    scores = torch.nan_to_num(quality(restored.clamp(-1, 1)), nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     if tuple(scores.shape) != (len(restored),) or not bool((scores > -torch.inf).any()):
         raise UserError("no frame of the first window will do as a reference: pass one of your own")
     best = int(scores.argmax())
@@ -79,6 +81,7 @@ def restore_self_referred(
     lq: Tensor,
     *,
     task: Iterable[str],
+    reference: Tensor | None = None,
     tokens: Tokens | None = None,
     quality: Quality | None = None,
     cuts: Sequence[int] = (),
@@ -98,18 +101,28 @@ def restore_self_referred(
     Plan `linear`: each shot (`cuts` are the first frames of new shots) is restored apart from the others, with its
     own reference. With `drift`, a window whose mean distance from the reference exceeds `drift_limit` (ours) starts
     over with a new one; the two results are cross-faded over `overlap` frames.
+    `reference` (3,H,W), a photo of the person, replaces the first pass of either plan and holds for the whole clip.
     Raises `UserError` for cuts outside the clip, and as the sampler does.
     """
     check_frames(lq, sampler.factor)
+    if plan not in PLANS:
+        raise UserError(f"unknown plan '{plan}': choose among {', '.join(PLANS)}")
+    check_seed(seed, "linear")
+    check_window(window, overlap)
+    photo = None
+    if reference is not None:
+        check_reference(reference, (lq.shape[2], lq.shape[3]))
+        photo = Anchor(reference, tokens(reference) if tokens else None)
     task = tuple(task) if not isinstance(task, str) else task
     common = {"task": task, "window": window, "overlap": overlap, **options}
     if plan == "official":
-        return _official(sampler, lq, tokens, seed, steps, first_steps, common)
-    if any(not 0 < cut < len(lq) for cut in cuts):
+        return _official(sampler, lq, photo, tokens, seed, steps, first_steps, common)
+    if any(not isinstance(cut, Integral) or not 0 < cut < len(lq) for cut in cuts):
         raise UserError(f"cuts {list(cuts)} must lie within the clip's {len(lq)} frames")
     bounds = [0, *sorted(set(cuts)), len(lq)]
     common |= {"seed": seed, "steps": steps}
-    restorer = _ShotRestorer(sampler, tokens, quality or sharpness, drift, drift_limit, first_steps, common)
+    drift = drift if photo is None else None  # a photo is not replaced
+    restorer = _ShotRestorer(sampler, photo, tokens, quality or sharpness, drift, drift_limit, first_steps, common)
     shots = [restorer(lq[a:b]) for a, b in pairwise(bounds)]
     return Restored(torch.cat([s.frames for s in shots]), torch.cat([s.latents for s in shots]))
 
@@ -117,17 +130,19 @@ def restore_self_referred(
 def _official(
     sampler: SVFRSampler,
     lq: Tensor,
+    photo: Anchor | None,
     tokens: Tokens | None,
     seed: int,
     steps: int,
     first_steps: int,
     common: dict[str, Any],
 ) -> Restored:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     common |= {"plan": "official", "seed": generator}
     head = lq[: common["window"]]
-    first = common | {"window": len(head)}
-    anchor = choose_anchor(sampler, head, tokens=tokens, quality=last_frame, steps=first_steps, **first)
+    # the released code fails on clips that are not longer than the overlap; here they get less of it
+    first = common | {"window": len(head), "overlap": min(common["overlap"], len(head) - 1)}
+    anchor = photo or choose_anchor(sampler, head, tokens=tokens, quality=last_frame, steps=first_steps, **first)
     return sampler(lq, reference=anchor.reference, id_tokens=anchor.tokens, steps=steps, **common)
 
 
@@ -136,6 +151,7 @@ class _ShotRestorer:
     """Restores one shot, renewing its reference on drift."""
 
     sampler: SVFRSampler
+    photo: Anchor | None
     tokens: Tokens | None
     quality: Quality
     drift: Drift | None
@@ -155,7 +171,9 @@ class _ShotRestorer:
         """Restored frames up to the first window that drifts; always more than one window unless `lq` ends."""
         window = self.common["window"]
         first = {**self.common, "steps": self.first_steps}
-        anchor = choose_anchor(self.sampler, lq[:window], tokens=self.tokens, quality=self.quality, **first)
+        anchor = self.photo or choose_anchor(
+            self.sampler, lq[:window], tokens=self.tokens, quality=self.quality, **first
+        )
         frames, latents = lq.new_empty(0), lq.new_empty(0)
         stream = self.sampler.stream(
             iter(lq.split(window)), reference=anchor.reference, id_tokens=anchor.tokens, **self.common

@@ -18,8 +18,8 @@ State = Mapping[str, Tensor]
 def read_state(path: Path) -> dict[str, Tensor]:
     """Reads a flat state dict from `.safetensors` or a `torch.save` file, on the CPU.
 
-    Raises `UserError` for a missing or damaged file, and for a pickle that holds anything but tensors: such a file
-    could run code and is never opened further (`weights_only=True`).
+    Raises `UserError` for a missing or damaged file, for sparse tensors, and for a pickle that holds anything but
+    tensors: such a file could run code and is never opened further (`weights_only=True`).
     """
     if not path.is_file():
         raise UserError(f"weights file {path} does not exist")
@@ -31,7 +31,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(f"{path} cannot be read as weights ({_first_line(error)}): fetch it again") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(_is_entry(key, value) for key, value in state.items()):
         raise UserError(f"{path} is no flat state dict of tensors: a checkpoint of weights only is needed")
     return dict(state)
 
@@ -67,6 +67,9 @@ def load_strict(module: nn.Module, state: State, what: str) -> None:
     The module takes over the tensors (and their dtype) instead of copying them.
     """
     check_state(state, shapes_of(module), what)
+    for key, own in module.state_dict().items():
+        if key in state and own.is_floating_point() and not state[key].is_floating_point():
+            raise UserError(f"{what}: '{key}' holds {state[key].dtype}, floating point numbers expected")
     module.load_state_dict(dict(state), strict=False, assign=True)
     for name, buffer in module.named_buffers():
         if buffer.is_meta:
@@ -74,8 +77,12 @@ def load_strict(module: nn.Module, state: State, what: str) -> None:
             module.get_submodule(owner)._buffers[leaf] = torch.zeros_like(buffer, device="cpu")
 
 
-def _some(keys: Iterable[str]) -> str:
-    first = list(keys)[:3]
+def _is_entry(key: object, value: object) -> bool:
+    return isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _some(keys: Iterable[object]) -> str:
+    first = [str(key) for key in keys][:3]
     return f" (such as {', '.join(first)})" if first else ""
 
 

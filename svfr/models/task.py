@@ -21,8 +21,8 @@ def task_vector(tasks: Iterable[str]) -> Tensor:
         raise UserError(f"task must be a set of names such as {{'{TASKS[0]}'}}, not the string '{tasks}'")
     if not isinstance(tasks, Iterable):
         raise UserError(f"task is {tasks!r}; a set of names among {', '.join(TASKS)} is needed")
-    chosen = set(tasks)
-    unknown = sorted(str(task) for task in chosen - set(TASKS))
+    chosen = {str(task) for task in tasks}
+    unknown = sorted(chosen - set(TASKS))
     if unknown:
         raise UserError(f"unknown task {', '.join(unknown)}: choose among {', '.join(TASKS)}")
     if not chosen:

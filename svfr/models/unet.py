@@ -15,6 +15,7 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from torch import Tensor
 
 from svfr.errors import UserError
+from svfr.models.frame_context import FrameContextUNet
 from svfr.models.loading import State, load_strict
 from svfr.models.norms import set_norm_groups
 
@@ -44,7 +45,8 @@ def build_unet(config: Mapping[str, Any], *, widen: bool = False) -> UNetSpatioT
 
     `config`: constructor arguments of `UNetSpatioTemporalConditionModel`, such as `SVD_XT_CONFIG` or the contents of
     a diffusers `config.json`, and `norm_groups` for small networks (svfr.models.norms). With `widen`, a config of
-    SVD's eight channels is taken and widened to twelve. Raises `UserError` for another channel count, unknown entries,
+    SVD's eight channels is taken and widened to twelve. Its context is (B,L,D), or (B*F,L,D) with one for each frame
+    (svfr.models.frame_context). Raises `UserError` for another channel count, unknown entries,
     or widths that GroupNorm's 32 groups do not divide.
     """
     groups = config.get("norm_groups", GROUPS)
@@ -61,7 +63,7 @@ def build_unet(config: Mapping[str, Any], *, widen: bool = False) -> UNetSpatioT
     if arguments["projection_class_embeddings_input_dim"] != 3 * arguments["addition_time_embed_dim"]:
         raise UserError("U-Net config: projection_class_embeddings_input_dim must be 3 x addition_time_embed_dim")
     try:
-        unet = UNetSpatioTemporalConditionModel(**{**arguments, "in_channels": IN_CHANNELS})
+        unet = FrameContextUNet(**{**arguments, "in_channels": IN_CHANNELS})
     except (ValueError, TypeError, IndexError) as error:
         raise UserError(f"U-Net config does not build: {error}") from error
     set_norm_groups(unet, groups)

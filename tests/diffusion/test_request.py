@@ -51,6 +51,7 @@ GOOD = torch.zeros(4, 3, 8, 8)
         ({"guidance": None}, "two finite numbers"),
         ({"guidance": ("a", "b")}, "two finite numbers"),
         ({"task": None}, "task is None"),
+        ({"task": [["bfr"]]}, "unknown task"),
     ],
 )
 def test_bad_input_is_a_value_error_of_one_line(change: dict[str, Any], message: str, small_parts: Any) -> None:
@@ -68,6 +69,16 @@ def test_constructor_is_checked(small_parts: Any, small_configs: Any) -> None:
         SVFRSampler(eight, *small_parts[1:])
     with pytest.raises(ValueError, match="window_batch"):
         SVFRSampler(*small_parts, window_batch=0)
+    for config, message in (
+        (None, "a mapping"),
+        ({"prediction_type": "epsilon"}, "only 'v_prediction'"),
+        ({"sigma_max": "much"}, "finite numbers"),
+        ({"sigma_max": float("inf")}, "finite numbers"),
+        ({"sigma_min": 800.0}, "sigma_min < sigma_max"),
+        ({"rho": 0}, "0 < rho"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SVFRSampler(*small_parts[:2], config)  # type: ignore[arg-type]
 
 
 def test_a_stream_may_not_change_size(small_parts: Any) -> None:

@@ -50,6 +50,42 @@ def test_the_best_frame_becomes_the_reference(sampler: SVFRSampler) -> None:
         choose_anchor(sampler, _clip(4), **options, quality=lambda frames: torch.full((4,), -torch.inf))
 
 
+def test_a_score_that_is_no_number_does_not_win(sampler: SVFRSampler) -> None:
+    odd = lambda frames: torch.tensor([1.0, torch.nan, 2.0, 0.0])  # noqa: E731
+    assert choose_anchor(sampler, _clip(4), **OPTIONS, steps=1, quality=odd).frame == 2
+
+
+@pytest.mark.parametrize("plan", ["linear", "official"])
+def test_a_photo_replaces_the_first_pass(plan: str, sampler: SVFRSampler) -> None:
+    lq, photo = _clip(6), _clip(1, seed=3)[0]
+    options = OPTIONS | {"steps": 2, "plan": plan, "reference": photo}
+    never = lambda frames, reference: pytest.fail("a photo is not replaced")  # noqa: E731
+    both = restore_self_referred(sampler, lq, **options, tokens=_tokens, drift=never)
+    assert torch.equal(both.frames, sampler(lq, **options, id_tokens=_tokens(photo)).frames)
+
+
+@pytest.mark.parametrize("plan", ["linear", "official"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_short_clips_have_both_passes(n: int, plan: str, sampler: SVFRSampler) -> None:
+    options = OPTIONS | {"steps": 1, "first_steps": 1, "plan": plan, "overlap": 3}
+    assert restore_self_referred(sampler, _clip(n), **options).frames.shape == (n, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"plan": "fast"}, "unknown plan"),
+        ({"overlap": 4, "plan": "official"}, "less than the window"),
+        ({"cuts": [1.5]}, "must lie within"),
+        ({"seed": 0.5}, "whole number"),
+        ({"reference": torch.zeros(3, 4, 4)}, "reference has shape"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(change: dict[str, Any], message: str, sampler: SVFRSampler) -> None:
+    with pytest.raises(ValueError, match=message):
+        restore_self_referred(sampler, _clip(4), **OPTIONS | change)
+
+
 def test_sharpness_prefers_the_sharp_frame() -> None:
     sharp = _clip(1)
     blurred = torch.nn.functional.avg_pool2d(sharp, 3, 1, 1)

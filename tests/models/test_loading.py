@@ -46,8 +46,11 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=name):
             read_state(tmp_path / name)
     torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "nested.pth")
-    with pytest.raises(UserError, match="flat state dict"):
-        read_state(tmp_path / "nested.pth")
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbered.pth")
+    torch.save({"a": torch.eye(2).to_sparse()}, tmp_path / "sparse.pth")
+    for name in ("nested.pth", "numbered.pth", "sparse.pth"):
+        with pytest.raises(UserError, match="flat state dict"):
+            read_state(tmp_path / name)
 
 
 def test_states_are_checked_key_by_key() -> None:
@@ -56,6 +59,7 @@ def test_states_are_checked_key_by_key() -> None:
     for state, message in (
         ({}, "1 keys missing"),
         ({"a": torch.zeros(2), "c": torch.zeros(1)}, r"1 unknown \(such as c\)"),
+        ({"a": torch.zeros(2), 1: torch.zeros(1)}, r"1 unknown \(such as 1\)"),
         ({"a": torch.zeros(3)}, r"shape \(3,\), \(2,\) expected"),
         ({"a": torch.tensor([0.0, torch.inf])}, "NaN or infinity"),
     ):

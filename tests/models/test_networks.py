@@ -56,16 +56,30 @@ def test_forward_and_traces_match_the_released_code(rule: dict[str, Any], unet: 
     out = unet(golden["sample"], golden["timestep"], golden["context"], golden["added_time_ids"]).sample
     for hook in hooks:
         hook.remove()
+    each = unet(golden["sample"], golden["timestep"], golden["context_per_frame"], golden["added_time_ids"]).sample
+    repeated = golden["context"].repeat_interleave(5, dim=0)
+    same = unet(golden["sample"], golden["timestep"], repeated, golden["added_time_ids"]).sample
     zero = unet(
         golden["sample"], golden["timestep"], torch.zeros_like(golden["context"]), golden["added_time_ids"]
     ).sample
 
     torch.testing.assert_close(out, golden["out"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(each, golden["out_per_frame"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(same, golden["out"], atol=1e-4, rtol=0)
     torch.testing.assert_close(zero, golden["out_zero_ctx"], atol=1e-4, rtol=0)
     assert {f"trace.{name}" for name in traces} == {key for key in golden if key.startswith("trace.")}
     for name, value in traces.items():
         kept = value if value.ndim == 2 else value[[0, 7]]
         torch.testing.assert_close(kept, golden[f"trace.{name}"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rows", "message"),
+    [(8, 1, r"\(B, F, 12, h, w\) is needed"), (12, 3, r"\(1, L, D\) or \(2, L, D\)")],
+)
+def test_wrong_shapes_are_named(unet: Any, channels: int, rows: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        unet(torch.zeros(1, 2, channels, 8, 8), 1.0, torch.zeros(rows, 49, 48), torch.zeros(1, 3))
 
 
 def test_widening_keeps_the_eight_channel_output(unet: Any) -> None:
@@ -133,6 +147,6 @@ def test_half_precision_vae_encodes_in_float32_and_keeps_its_weights(small_confi
 
 def test_task_vector() -> None:
     assert task_vector({"bfr", "inpaint"}).tolist() == [1, 0, 1]
-    for wrong in ({"sharpen"}, set(), "bfr"):
+    for wrong in ({"sharpen"}, set(), "bfr", [["bfr"]]):
         with pytest.raises(UserError, match="task"):
             task_vector(wrong)

@@ -15,7 +15,7 @@ from svfr.errors import UserError
 from svfr.models.folder import load_model_folder
 from svfr.models.identity import IdentityProjection
 from svfr.models.iresnet import IResNet
-from svfr.models.official import import_official, import_svd
+from svfr.models.official import Networks, import_official, import_svd
 from svfr.models.unet import build_unet
 from svfr.models.vae import build_vae
 
@@ -46,9 +46,13 @@ def files(tmp_path: Path, small_configs: dict[str, Any], configs: Any) -> dict[s
     }
 
 
+def _small(small_configs: dict[str, Any]) -> Networks:
+    return Networks(small_configs["unet"], small_configs["vae"], (1, 1, 1, 1))
+
+
 def _import(files: dict[str, Path], out: Path, small_configs: dict[str, Any]) -> dict[str, Any]:
     paths = (files["unet"], files["id_linear"], files["arcface"], files["svd"])
-    return import_official(*paths, out, unet_config=small_configs["unet"])
+    return import_official(*paths, out, networks=_small(small_configs))
 
 
 def test_released_files_become_a_model_folder(files: Any, small_configs: Any, tmp_path: Path) -> None:
@@ -64,7 +68,7 @@ def test_released_files_become_a_model_folder(files: Any, small_configs: Any, tm
 
 def test_svd_is_widened_into_a_starting_point(files: Any, small_configs: Any, tmp_path: Path) -> None:
     for out in ("a", "b"):
-        import_svd(files["svd"], files["arcface"], tmp_path / out, unet_config=small_configs["unet"])
+        import_svd(files["svd"], files["arcface"], tmp_path / out, networks=_small(small_configs))
     weight = load_model_folder(tmp_path / "a").unet.conv_in.weight
     assert weight.shape[1] == 12
     assert not weight[:, 8:].any()
@@ -105,7 +109,39 @@ def _spoil_face(files: dict[str, Path]) -> str:
 
 def _spoil_width(files: dict[str, Path]) -> str:
     torch.save(IdentityProjection(512, 16).state_dict(), files["id_linear"])
-    return "width 16"
+    return r"'project1024.weight' has shape \(16, 512, 1, 1\)"
+
+
+def _spoil_channels(files: dict[str, Path]) -> str:
+    torch.save(IdentityProjection(128, 32).state_dict(), files["id_linear"])
+    return r"'project1024.weight' has shape \(32, 128, 1, 1\)"
+
+
+def _spoil_depth(files: dict[str, Path]) -> str:
+    torch.save(IResNet((1, 2, 1, 1)).state_dict(), files["arcface"])
+    return "ArcFace.*unknown"
+
+
+def _spoil_numbers(files: dict[str, Path]) -> str:
+    state = torch.load(files["unet"])
+    state["conv_out.bias"] = state["conv_out.bias"].int()
+    torch.save(state, files["unet"])
+    return r"'conv_out.bias' holds torch.int32"
+
+
+def _spoil_autoencoder(files: dict[str, Path]) -> str:
+    path = files["svd"] / "vae" / "config.json"
+    config = json.loads(path.read_text()) | {"layers_per_block": 2}
+    path.write_text(json.dumps(config))
+    state = {key: value.half().contiguous() for key, value in build_vae(config).state_dict().items()}
+    save_file(state, path.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    return "VAE.*unknown"
+
+
+def _spoil_scheduler(files: dict[str, Path]) -> str:
+    path = files["svd"] / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({"prediction_type": "epsilon"}))
+    return "prediction_type 'epsilon'"
 
 
 def _spoil_folder(files: dict[str, Path]) -> str:
@@ -118,11 +154,10 @@ def _spoil_vae(files: dict[str, Path]) -> str:
     return "holds neither"
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [_spoil_code, _spoil_nan, _spoil_key, _spoil_shape, _spoil_face, _spoil_width, _spoil_folder, _spoil_vae],
-    ids=lambda spoil: spoil.__name__,
-)
+SPOILS = [value for name, value in list(globals().items()) if name.startswith("_spoil_")]
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
 def test_anything_else_is_refused(spoil: Any, files: Any, small_configs: Any, tmp_path: Path) -> None:
     message = spoil(files)
     with pytest.raises(UserError, match=message):
