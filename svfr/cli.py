@@ -130,7 +130,7 @@ def serve(
 
 @weights_app.command("list", epilog="Example: svfr weights list")
 def weights_list() -> None:
-    """Show every file of the list: what it is, where it comes from, whether it is here."""
+    """Show every file of the list: what it is, its licence, source, destination and digest, whether it is here."""
     from svfr.weight_list import WEIGHTS
     from svfr.weights import weights_folder
 
@@ -139,7 +139,9 @@ def weights_list() -> None:
         here = "here" if (root / weight.file).is_file() else "-"
         size = f"{weight.megabytes:.1f} MB" if weight.megabytes else "size unknown"
         typer.echo(f"{name:<20} {here:<5} {size:<13} {weight.what} [{weight.licence}]")
-        typer.echo(f"{'':<20}       {weight.url}")
+        typer.echo(f"{'':<26} from {weight.url}")
+        digest = weight.sha256 or (f"{weight.sha256_prefix}..." if weight.sha256_prefix else "recorded at first fetch")
+        typer.echo(f"{'':<26} to   {root / weight.file}, SHA-256 {digest}")
     typer.echo(f"folder: {root}")
 
 
