@@ -1,7 +1,8 @@
-"""What every `python -m flows.<name>` does around its flow: show errors as one line."""
+"""What every `python -m flows.<name>` does around its flow: show errors as one line, the last one."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,3 +19,6 @@ def call(flow: Callable[..., Any], **arguments: Any) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        for worker in ("EventsWorker", "APILogWorker"):  # they deliver what is left at exit, and warn that they do
+            logging.getLogger(worker).setLevel(logging.ERROR)
