@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -77,5 +78,5 @@ def _check(frames: Any, start: int) -> None:
         raise UserError("the clip is empty: give at least one frame")
     if min(shape[1:3]) < _LEAST_SIDE:
         raise UserError(f"frames are {shape[2]}x{shape[1]}: sides of at least {_LEAST_SIDE} px are needed")
-    if start < 0:
-        raise UserError(f"start is {start}: the first frame's index inside its clip cannot be negative")
+    if not (isinstance(start, Integral) and start >= 0):
+        raise UserError(f"start is {start}: the first frame's index inside its clip is a whole number of at least 0")

@@ -49,9 +49,10 @@ def test_other_clips_are_refused(frames: Any, message: str) -> None:
         apply_recipe(frames, sample_recipe("stc", 0, ALL))
 
 
-def test_a_negative_start_is_refused() -> None:
-    with pytest.raises(UserError, match="start is -1"):
-        apply_recipe(np.zeros((1, 64, 64, 3), np.uint8), sample_recipe("stc", 0, ALL), start=-1)
+@pytest.mark.parametrize("start", [-1, 1.5])
+def test_a_start_that_is_no_index_is_refused(start: float) -> None:
+    with pytest.raises(UserError, match=f"start is {start}"):
+        apply_recipe(np.zeros((1, 64, 64, 3), np.uint8), sample_recipe("stc", 0, ALL), start=start)  # type: ignore[arg-type]
 
 
 def test_the_gallery_shows_every_preset_and_task() -> None:

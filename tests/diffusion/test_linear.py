@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from svfr.diffusion.decoding import OverlapDecoder, decode_official
 from svfr.diffusion.linear import padded_to_window, regular_chunks
@@ -45,13 +47,30 @@ def _jointly(x: torch.Tensor, lq: torch.Tensor, sigmas: torch.Tensor, scales: to
     return x
 
 
-@pytest.mark.parametrize("n", [6, 7, 11, 45, 46, 47, 48, 49])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_wavefront_equals_joint_denoising(n: int, batch: int) -> None:
+@st.composite
+def _windowings(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """Frames, window, overlap, windows a call."""
+    window = draw(st.integers(2, 9))
+    overlap = draw(st.integers(0, window - 1))
+    return draw(st.integers(window, window + 40)), window, overlap, draw(st.integers(1, 7))
+
+
+@settings(deadline=None, max_examples=60)
+@given(_windowings())
+def test_the_wavefront_equals_joint_denoising_however_windows_are_batched(shape: tuple[int, int, int, int]) -> None:
+    n, window, overlap, batch = shape
     generator = torch.Generator().manual_seed(n)
     x, lq = torch.randn(n, 4, 2, 2, generator=generator) * 9, torch.randn(n, 4, 2, 2, generator=generator)
     sigmas, scales = torch.tensor([9.0, 4.0, 1.0, 0.2, 0.0]), torch.tensor([2.0, 2.0, 2.0, 2.0])
-    front = Wavefront(_neighbours, euler, sigmas, scales, window=6, overlap=2, window_batch=batch)  # type: ignore[arg-type]
+    front = Wavefront(
+        _neighbours,  # type: ignore[arg-type]
+        euler,
+        sigmas,
+        scales,
+        window=window,
+        overlap=overlap,
+        window_batch=batch,
+    )
     pieces = [*zip(x.split(5), lq.split(5), strict=True), None]
     out = []
     while pieces or front.run():
@@ -62,7 +81,7 @@ def test_the_wavefront_equals_joint_denoising(n: int, batch: int) -> None:
             assert front.run()
         if (done := front.pop()) is not None:
             out.append(done)
-    torch.testing.assert_close(torch.cat(out), _jointly(x, lq, sigmas, scales, 6, 2), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(torch.cat(out), _jointly(x, lq, sigmas, scales, window, overlap), atol=1e-5, rtol=1e-5)
 
 
 def test_a_stream_gives_the_call_s_numbers_and_reads_little_ahead(small_parts: Any) -> None:
