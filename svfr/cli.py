@@ -132,7 +132,7 @@ def serve(
 def weights_list() -> None:
     """Show every file of the list: what it is, its licence, source, destination and digest, whether it is here."""
     from svfr.weight_list import WEIGHTS
-    from svfr.weights import weights_folder
+    from svfr.weights import known_digest, weights_folder
 
     root = weights_folder()
     for name, weight in sorted(WEIGHTS.items()):
@@ -140,8 +140,8 @@ def weights_list() -> None:
         size = f"{weight.megabytes:.1f} MB" if weight.megabytes else "size unknown"
         typer.echo(f"{name:<20} {here:<5} {size:<13} {weight.what} [{weight.licence}]")
         typer.echo(f"{'':<26} from {weight.url}")
-        digest = weight.sha256 or (f"{weight.sha256_prefix}..." if weight.sha256_prefix else "recorded at first fetch")
-        typer.echo(f"{'':<26} to   {root / weight.file}, SHA-256 {digest}")
+        prefix = f"{weight.sha256_prefix}..." if weight.sha256_prefix else "recorded at the first fetch"
+        typer.echo(f"{'':<26} to   {root / weight.file}, SHA-256 {known_digest(weight, root) or prefix}")
     typer.echo(f"folder: {root}")
 
 

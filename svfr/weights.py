@@ -91,7 +91,7 @@ def get(
         part.unlink()
         raise UserError(
             f"{weight.file} from {offline_folder or weight.url} has SHA-256 {digest}, not the expected "
-            f"{_known(weight, root) or (weight.sha256_prefix or '') + '...'}: it was changed or damaged"
+            f"{known_digest(weight, root) or (weight.sha256_prefix or '') + '...'}: it was changed or damaged"
         )
     with atomic_write(path) as temporary:
         part.replace(temporary)
@@ -108,8 +108,13 @@ def verify(names: Iterable[str] | None = None, *, root: Path | None = None) -> l
         state = "missing"
         if path.is_file():
             state = "ok" if _expected(weight, root, sha256_file(path)) else "damaged"
-        states.append(State(weight, path, state, _known(weight, root)))
+        states.append(State(weight, path, state, known_digest(weight, root)))
     return states
+
+
+def known_digest(weight: Weight, root: Path) -> str | None:
+    """The SHA-256 that the file must have: the published one, or that of its first fetch into `root`; else None."""
+    return weight.sha256 or _recorded(root).get(weight.file)
 
 
 def import_official(unet: Path, id_linear: Path, arcface: Path, svd_folder: Path, out: Path) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def _check(weight: Weight, root: Path, path: Path) -> None:
             f"{path} has SHA-256 {digest}, not the expected one: it was changed or damaged; remove it and run "
             f"`svfr weights get {weight.name}`"
         )
-    if _known(weight, root) is None:
+    if known_digest(weight, root) is None:
         _record(weight, root, digest)
 
 
@@ -153,12 +158,8 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def _expected(weight: Weight, root: Path, digest: str) -> bool:
-    known = _known(weight, root)
+    known = known_digest(weight, root)
     return digest == known if known else digest.startswith(weight.sha256_prefix or "")
-
-
-def _known(weight: Weight, root: Path) -> str | None:
-    return weight.sha256 or _recorded(root).get(weight.file)
 
 
 def _recorded(root: Path) -> dict[str, str]:
@@ -174,5 +175,5 @@ def _recorded(root: Path) -> dict[str, str]:
 
 
 def _record(weight: Weight, root: Path, digest: str) -> None:
-    if _known(weight, root) is None:
+    if known_digest(weight, root) is None:
         write_json(root / RECORD, {**_recorded(root), weight.file: digest})

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from svfr.cli import app, main
+from svfr.weight_list import WEIGHTS
 
 KIT: dict[str, Any] = runpy.run_path(str(Path(__file__).parent / "restore" / "conftest.py"))
 COMMANDS = [
@@ -148,7 +149,10 @@ def test_doctor(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, ca
 def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SVFR_WEIGHTS", str(tmp_path))
     assert call(monkeypatch, "weights", "list") == 0
-    assert "yunet" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for weight in WEIGHTS.values():
+        for part in (weight.name, weight.url, weight.licence, str(tmp_path / weight.file), weight.sha256 or ""):
+            assert part in shown
     assert call(monkeypatch, "weights", "verify") == 0
     assert call(monkeypatch, "weights", "verify", "yunet") == 1
     assert call(monkeypatch, "weights", "get", "nonsense") == 2
