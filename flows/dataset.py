@@ -11,7 +11,7 @@ from flows.entry import call
 from flows.stage import stage
 from stages.sources import write_sources
 
-STAGES = ("download", "faces", "score", "degrade", "gallery")
+STAGES = ("download", "faces", "score", "curation", "degrade", "gallery")
 
 
 @flow(name="dataset", log_prints=True)

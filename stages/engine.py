@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,10 @@ from svfr.tables import Row, reject
 
 @dataclass(frozen=True)
 class Item:
-    """One unit of work: `id` names it in tables, `fingerprint` is everything its result depends on, JSON-able."""
+    """One unit of work: `id` names it in tables, `fingerprint` is everything its result depends on, JSON-able.
+
+    The worker gets `payload` with one key more: `scratch`, a folder that is its own until the result is stored.
+    """
 
     id: str
     fingerprint: Any
@@ -34,14 +40,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Result:
-    """What a worker makes of one item: table rows, named media files, and rejects of parts of the item."""
+    """What a worker makes of one item: table rows, named media files, and rejects of parts of the item.
+
+    `large` are files that the worker has on disk, so as not to hold them all; they come back among `files`, each read
+    from the cache when it is asked for.
+    """
 
     rows: list[Row] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     rejects: list[Row] = field(default_factory=list)
+    large: Mapping[str, Path] = field(default_factory=dict)
 
 
 Worker = Callable[[dict[str, Any]], Result]
+_RESULT = "result.json"
 
 
 @dataclass
@@ -55,10 +67,11 @@ class Outcome:
 
     def __iter__(self) -> Iterator[tuple[str, Result]]:
         for item_id in sorted(self.keys):
-            entry = self.cache.get(self.keys[item_id])
+            entry = self.cache.open(self.keys[item_id])
             if entry is None:
                 raise UserError(f"cache entry of item {item_id} vanished from {self.cache.root}: run the stage again")
-            meta = json.loads(entry.pop("result.json"))
+            meta = json.loads(entry[_RESULT])
+            del entry.places[_RESULT]
             yield item_id, Result(meta["rows"], entry, meta["rejects"])
 
 
@@ -75,11 +88,11 @@ def map_items(
     todo: list[tuple[Item, str]] = []
     for item in items:
         key = digest_of({"stage": stage, "version": version, "params": params, "item": item.fingerprint})
-        entry = outcome.cache.get(key)
+        entry = outcome.cache.open(key)
         if entry is None:
             todo.append((item, key))
         else:
-            _take(outcome, stage, item.id, key, json.loads(entry["result.json"]).get("error"))
+            _take(outcome, stage, item.id, key, json.loads(entry[_RESULT]).get("error"))
     outcome.executed = len(todo)
     with Progress(stage, len(items)) as progress:
         progress.advance(len(items) - len(todo), note="(cached)" if len(todo) < len(items) else "")
@@ -101,30 +114,39 @@ def _take(outcome: Outcome, stage: str, item_id: str, key: str, error: tuple[str
 class _Actor:
     """Lives in a Ray worker process. Knows its worker and the cache."""
 
-    def __init__(self, build: Callable[[], Worker], cache: ItemCache) -> None:
-        self.cache = cache
+    def __init__(self, build: Callable[[], Worker], cache: ItemCache, memory: int) -> None:
+        self.cache, self.memory = cache, memory
         self.worker: Worker | None = None
         self.build = build
 
     def load(self) -> None:
-        """Builds the worker; its errors are those of the run, not of an item."""
+        """Builds the worker; its errors are those of the run, not of an item. Then bounds what items may add."""
         self.worker = self.build()
+        if self.memory and sys.platform == "linux":
+            limit = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + self.memory
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     def run(self, item: Item, key: str) -> tuple[str, str] | None:
         """Executes one item; returns None or (reason, message). Refusals are cached, surprises are not."""
+        with tempfile.TemporaryDirectory(prefix="svfr-") as scratch:
+            return self._run(item, key, scratch)
+
+    def _run(self, item: Item, key: str, scratch: str) -> tuple[str, str] | None:
         assert self.worker is not None
         try:
-            result = self.worker(item.payload)
+            result = self.worker({**item.payload, "scratch": scratch})
             meta = json.dumps({"rows": result.rows, "rejects": result.rejects}, allow_nan=False)
         except ItemError as error:
             if not isinstance(error, PassingError):
-                self.cache.put(key, {"result.json": json.dumps({"error": (error.code, str(error))}).encode()})
+                self.cache.put(key, {_RESULT: json.dumps({"error": (error.code, str(error))}).encode()})
             return error.code, str(error)
         except UserError:
             raise
+        except MemoryError:
+            return "out_of_memory", "needs more memory than engine.item_memory allows"
         except Exception as error:
             return "error", f"{type(error).__name__}: {error}"
-        self.cache.put(key, {**result.files, "result.json": meta.encode()})
+        self.cache.put(key, {**result.files, **result.large, _RESULT: meta.encode()})
         return None
 
 
@@ -185,13 +207,15 @@ def _run(
     start_ray(engine.workers)
     threads = {"env_vars": {"OMP_NUM_THREADS": str(engine.threads)}}
     remote = ray.remote(num_cpus=1, num_gpus=engine.gpus_per_worker, runtime_env=threads)(_Actor)
+    # address space says little about a process that maps a GPU
+    memory = 0 if engine.gpus_per_worker else int(engine.item_memory * 2**30)
     timeout = ("timeout", f"took longer than engine.item_timeout = {engine.item_timeout:g} s")
     waiting = list(reversed(todo))
     loading: dict[Any, Any] = {}  # an actor has no item, and no clock runs, until its worker is built
     running: dict[Any, _Job] = {}
 
     def start() -> None:
-        actor: Any = remote.remote(build, outcome.cache)
+        actor: Any = remote.remote(build, outcome.cache, memory)
         loading[actor.load.remote()] = actor
 
     def give(actor: Any) -> None:

@@ -33,7 +33,7 @@ def funnel(rejects: Iterable[Row]) -> str:
     return ", ".join(f"{reason} {n}" for reason, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def require_rows(stage: str, rows: Iterable[Row], rejects: list[Row], rejects_file: Path) -> None:
+def require_rows(stage: str, rows: Iterable[object], rejects: list[Row], rejects_file: Path) -> None:
     """Raises `UserError` with the funnel when a stage has nothing to hand on."""
     if not any(True for _ in rows):
         why = funnel(rejects) or "there were no inputs"

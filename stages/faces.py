@@ -1,62 +1,109 @@
 """Stage 2: `videos` in, `clips` table and tar shards of face crops out.
 
-One clip per face track and stretch of time. Every filter is a column first and a decision second, so thresholds can
-be judged from the table alone.
+One clip per face track and stretch of time. Every filter is a column first and a decision second: the workers
+measure, the driver decides, so another limit costs a new table and no new measuring.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.engine import Item, Result, Worker, map_items
+from stages.engine import Item, Outcome, Result, Worker, map_items
 from stages.entry import funnel, main, require_rows
-from stages.face_clips import Tools, face_clips
+from stages.face_clips import Tools, measure
+from stages.face_filters import MEASURED, NEAR_DUPLICATE, TRACK, judge, measuring_options
+from stages.face_tracks import candidates
 from stages.layout import Layout
 from stages.media import media_file, store_path
+from svfr.errors import ItemError
 from svfr.faces.detect import build_detector
 from svfr.faces.embed import build_embedder
 from svfr.faces.landmarks import build_landmarker
 from svfr.params import FaceParams, Params
+from svfr.quality.duplicates import near_duplicates
+from svfr.quality.frontal import FrontalDetector
 from svfr.quality.text import TextDetector
-from svfr.tables import Row, check_accounted, reject
+from svfr.tables import Row, TableWriter, check_accounted, reject, write_table
 from svfr.video.shards import ShardWriter
 
-STAGE, VERSION = "faces", "1"
+STAGE, VERSION = "faces", "2"
 _SHARD_BYTES = 512 << 20
+Reasons = dict[str, tuple[str, str]]  # clip_id: (reason, explanation), both empty for a clip that stays
 
 
 def run(params: Params, root: Path) -> None:
     """Writes `data/clips/`. Raises `UserError` if no clip survives the filters."""
     layout = Layout(root)
     videos = layout.read("videos")
-    options = params.faces.model_dump()
-    items = [Item(video["video_id"], video["sha256"], video) for video in videos]
+    items = [Item(video["video_id"], [video["sha256"], video.get("region")], video) for video in videos]
     build = _Build(params.faces, layout, store_path(params.engine))
+    options = measuring_options(params.faces)
     outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine)
-    rows: list[Row] = []
+    reasons = _decide(outcome, params.faces)
     rejects = list(outcome.failed)
-    seen = set()
-    shards = layout.shards("clips")
-    shutil.rmtree(shards, ignore_errors=True)
-    with ShardWriter(shards, "clips", _SHARD_BYTES) as writer:
-        for video_id, result in outcome:
-            seen.add(video_id)
-            for row in result.rows:
-                place: dict[str, Any] = dict.fromkeys(("shard", "offset", "size"))
-                if row["status"] == "kept":
-                    place = vars(writer.add(row["clip_id"], {"mp4": result.files[row["clip_id"]]}))
-                else:
-                    rejects.append(reject(STAGE, row["clip_id"], row["reason"], _explain(row, params.faces)))
-                rows.append({**row, **place})
-    check_accounted(STAGE, [item.id for item in items], seen, [row["item_id"] for row in outcome.failed])
-    layout.write("clips", rows, rejects)
-    kept = [row for row in rows if row["status"] == "kept"]
-    print(
-        f"faces: {len(kept)} of {len(rows)} clips kept from {len(videos)} videos; refused: {funnel(rejects) or 'none'}"
-    )
-    require_rows(STAGE, kept, rejects, layout.rejects("clips"))
+    kept, seen = 0, set[str]()
+    shutil.rmtree(layout.shards("clips"), ignore_errors=True)
+    with (
+        TableWriter(layout.table("clips"), "clips") as table,
+        ShardWriter(layout.shards("clips"), "clips", _SHARD_BYTES) as shards,
+    ):
+        for row, result in _rows(outcome):
+            reason, why = reasons[row["clip_id"]]
+            place: dict[str, Any] = {}
+            if reason:
+                rejects.append(reject(STAGE, row["clip_id"], reason, f"{_where(row)}: {why}"))
+            else:
+                place = vars(shards.add(row["clip_id"], {"mp4": result.files[f"{row['clip_id']}.mp4"]}))
+                kept += 1
+            table.write({**row, **place, "status": "rejected" if reason else "kept", "reason": reason})
+            seen.add(row["video_id"])
+        check_accounted(STAGE, [item.id for item in items], seen, [row["item_id"] for row in outcome.failed])
+        write_table(layout.rejects("clips"), "rejects", rejects)
+    print(f"faces: {kept} of {len(reasons)} clips kept from {len(videos)} videos; refused: {funnel(rejects) or 'none'}")
+    require_rows(STAGE, range(kept), rejects, layout.rejects("clips"))
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[Row, Result]]:
+    """Every clip with its video's result, in the order of the table; one video at a time is held."""
+    for _, result in outcome:
+        for row in sorted(result.rows, key=lambda row: row["clip_id"]):
+            yield row, result
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """What is remembered of a clip until the near-duplicates are known."""
+
+    clip_id: str
+    track: str
+    face_px: float
+    phash: list[str]
+
+
+def _decide(outcome: Outcome, options: FaceParams) -> Reasons:
+    """Why each clip is refused. Of near-duplicates the one with the largest face stays."""
+    reasons: Reasons = {}
+    rivals = []
+    for row, _ in _rows(outcome):
+        clip_id = row["clip_id"]
+        reasons[clip_id] = judge(row, (*TRACK, *MEASURED), options)
+        if not reasons[clip_id][0]:
+            rivals.append(_Rival(clip_id, f"{row['video_id']} {row['track_id']}", row["face_px"], row["phash"]))
+    rivals.sort(key=lambda rival: (-rival.face_px, rival.clip_id))
+    found = near_duplicates([r.phash for r in rivals], [r.track for r in rivals], options.max_hash_distance)
+    for number, (other, distance) in found.items():
+        why = f"{distance:.3f} of its hash differs from clip {rivals[other].clip_id}, at most faces.max_hash_distance"
+        reasons[rivals[number].clip_id] = NEAR_DUPLICATE, f"{why} = {options.max_hash_distance:g}"
+    return reasons
+
+
+def _where(row: Row) -> str:
+    last = row["start_frame"] + row["n_frames"] - 1
+    return f"video {row['video_id']}, frames {row['start_frame']}..{last}, face {row['track_id']}"
 
 
 class _Build:
@@ -72,29 +119,21 @@ class _Build:
             build_landmarker(options.landmarker),
             build_embedder(options.embedder),
             TextDetector(),
+            FrontalDetector(),
         )
 
         def work(video: dict[str, Any]) -> Result:
-            path = media_file(video, self.layout, self.store)
-            clips = list(face_clips(path, video, options, tools))
-            return Result([clip.row for clip in clips], {c.row["clip_id"]: c.media for c in clips if c.media})
+            path, folder = media_file(video, self.layout, self.store), Path(video["scratch"])
+            found = list(candidates(path, video, options, tools.detect))
+            if not found:
+                raise ItemError("no_face", f"no face was found in {video['n_frames']} frames")
+            good = [clip for clip in found if not judge(clip.row, TRACK, options)[0]]
+            measured = list(measure(path, good, options, tools, folder))
+            ids = {row["clip_id"] for row in measured}
+            rest = [clip.row for clip in found if clip.row["clip_id"] not in ids]
+            return Result(measured + rest, large={f"{name}.mp4": folder / f"{name}.mp4" for name in ids})
 
         return work
-
-
-def _explain(row: Row, options: FaceParams) -> str:
-    """The measured value beside the limit that it broke."""
-    where = f"frames {row['start_frame']}..{row['start_frame'] + row['n_frames'] - 1}, face {row['track_id']}"
-    found = {
-        "too_short": lambda: f"{row['n_frames']} frames, faces.min_frames is {options.min_frames}",
-        "small_face": lambda: f"crop of {row['face_px']:.0f} px, faces.min_face_px is {options.min_face_px}",
-        "side_face": lambda: (
-            f"alpha {row['alpha_min']:.2f}..{row['alpha_max']:.2f} leaves [{options.alpha_min}, {options.alpha_max}]"
-        ),
-        "text": lambda: f"text covers {row['text_score']:.1%}, faces.max_text is {options.max_text:.1%}",
-        "blurred": lambda: f"sharpness {row['blur']:.0f}, faces.min_blur is {options.min_blur:.0f}",
-    }[row["reason"]]()
-    return f"video {row['video_id']}, {where}: {found}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,9 @@ class Layout:
         """The folder of the tar shards that rows of `table` point into."""
         return self.folder(table) / "shards"
 
-    def read(self, table: str) -> list[Row]:
-        """The rows of `table`; see `svfr.tables.read_table`."""
-        return read_table(self.table(table), table)
+    def read(self, table: str, columns: Sequence[str] | None = None) -> list[Row]:
+        """The rows of `table`, with all columns or those of `columns`; see `svfr.tables.read_table`."""
+        return read_table(self.table(table), table, columns)
 
     def write(self, table: str, rows: Iterable[Row], rejects: Iterable[Row]) -> None:
         """Writes `table` and its rejects."""

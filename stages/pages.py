@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 GALLERY = "degradations.html"  # below reports/, beside index.html
+CURATION = "curation.html"
 _TEMPLATES = Path(__file__).with_name("templates")
 
 

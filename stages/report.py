@@ -15,10 +15,12 @@ from stages.entry import main
 from stages.eval_summary import DEGRADED, MODEL, ordered, verdicts
 from stages.fates import OPEN, REFUSED, USED, Fate, Tables, fates
 from stages.layout import Layout
-from stages.pages import GALLERY, data_uri, environment
+from stages.pages import CURATION, GALLERY, data_uri, environment
 from stages.report_figures import loss_curves
 from svfr.artifacts import write_text
 from svfr.params import Params
+
+_PAGES = ((CURATION, "Curation"), (GALLERY, "Degradations"))
 
 
 def run(params: Params, root: Path) -> None:
@@ -50,7 +52,7 @@ def build_report(layout: Layout, params: Params, restored: Path | None = None) -
         sheet=_embedded(layout.reports / "eval" / "contact_sheet.png"),
         chart=_embedded(layout.reports / "eval" / "psnr.png"),
         register=_json(layout.reports / "register.json"),
-        gallery=GALLERY if (layout.reports / GALLERY).exists() else None,
+        pages=[(page, title) for page, title in _PAGES if (layout.reports / page).exists()],
         restored=_restored(restored or layout.root / "restored", layout.reports),
         params=params.model_dump(by_alias=True),
     )

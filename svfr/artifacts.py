@@ -17,6 +17,7 @@ import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,27 +164,77 @@ class ItemCache:
         """Where the entry of `key` lies, whether or not it exists."""
         return self.root / key[:2] / f"{key}.tar"
 
-    def get(self, key: str) -> dict[str, bytes] | None:
-        """The named byte strings stored under `key`, or None."""
+    def open(self, key: str) -> Entry | None:
+        """The entry of `key` after its digest was checked, or None; files are read when they are asked for."""
         try:
             with tarfile.open(self.path(key), "r:") as archive:
-                names = [m.name for m in archive.getmembers() if m.isfile()]
-                files = {name: archive.extractfile(name).read() for name in names}  # type: ignore[union-attr]
+                places = {m.name: (m.offset_data, m.size) for m in archive.getmembers() if m.isfile()}
+            entry = Entry(self.path(key), places)
+            sealed = entry.places.pop(_SEAL, None)
+            if sealed is None or entry.read(sealed) != _seal({name: entry.digest(name) for name in entry.places}):
+                return None
         except (FileNotFoundError, tarfile.TarError):
             return None
-        return files if files.pop(_SEAL, None) == _seal(files) else None
+        return entry
 
-    def put(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Stores named byte strings under `key`, atomically; the last writer wins."""
+    def get(self, key: str) -> dict[str, bytes] | None:
+        """The named byte strings stored under `key`, or None."""
+        entry = self.open(key)
+        return None if entry is None else dict(entry)
+
+    def put(self, key: str, files: Mapping[str, bytes | Path]) -> None:
+        """Stores named byte strings (or files, copied) under `key`, atomically; the last writer wins."""
+        digests = {}
         with atomic_write(self.path(key)) as temporary, tarfile.open(temporary, "w") as archive:
-            for name, data in [*sorted(files.items()), (_SEAL, _seal(files))]:
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
+            for name, data in sorted(files.items()):
+                digests[name] = sha256_bytes(data) if isinstance(data, bytes) else sha256_file(data)
+                _add(archive, name, data)
+            _add(archive, _SEAL, _seal(digests))
+
+
+@dataclass(frozen=True, eq=False)  # equal to any mapping of the same files
+class Entry(Mapping[str, bytes]):
+    """The named files of one item in the cache, each read from disk when it is asked for."""
+
+    path: Path
+    places: dict[str, tuple[int, int]]
+
+    def __getitem__(self, name: str) -> bytes:
+        return self.read(self.places[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, place: tuple[int, int]) -> bytes:
+        """The bytes at (offset, size)."""
+        with self.path.open("rb") as file:
+            file.seek(place[0])
+            return file.read(place[1])
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file, read in blocks."""
+        offset, left = self.places[name]
+        found = hashlib.sha256()
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            while left and (block := file.read(min(left, 1 << 20))):
+                found.update(block)
+                left -= len(block)
+        return found.hexdigest()
 
 
 _SEAL = "sha256"
 
 
-def _seal(files: Mapping[str, bytes]) -> bytes:
-    return digest_of({name: sha256_bytes(data) for name, data in files.items()}).encode()
+def _seal(digests: Mapping[str, str]) -> bytes:
+    return digest_of(digests).encode()
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes | Path) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data) if isinstance(data, bytes) else data.stat().st_size
+    with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as content:
+        archive.addfile(member, content)

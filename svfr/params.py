@@ -28,6 +28,7 @@ class EngineParams(Section):
     threads: int = Field(1, ge=1)  # per worker
     gpus_per_worker: float = Field(0.0, ge=0)
     item_timeout: float = Field(600.0, gt=0)  # seconds
+    item_memory: float = Field(8.0, ge=0)  # GiB of address space an item may add to its CPU worker; 0 = no limit
     cache: str = "cache/items"
 
 
@@ -53,16 +54,30 @@ class FaceParams(Section):
     key_every: int = Field(5, ge=1)  # detection on every n-th frame, tracking between
     min_score: float = Field(0.9, ge=0, le=1)
     enlarge: float = Field(0.2, ge=0)  # SVFR supp.: square face boxes enlarged by 0.2
+    crop: Literal["static", "smooth"] = "static"  # one square for the clip, or one that follows the face
     size: int = Field(512, ge=16)  # side of the stored crop
-    min_face_px: int = Field(512, ge=1)  # SVFR supp.: smaller crops are dropped
-    min_frames: int = Field(16, ge=1)
     max_frames: int = Field(240, ge=1)  # longer tracks are cut into several clips
     max_clips_per_track: int = Field(4, ge=1)
-    alpha_min: float = Field(0.4, gt=0)
-    alpha_max: float = Field(2.5, gt=0)
-    max_text: float = Field(0.02, ge=0)  # share of the crop covered by text
-    min_blur: float = Field(0.0, ge=0)  # variance of the Laplacian
     crf: int = Field(4, ge=0, le=51)
+
+    # filters, in their order; see stages/face_filters.py. Those up to min_coverage are decided before measuring.
+    min_frames: int = Field(16, ge=1)
+    min_seconds: float = Field(0.0, ge=0)
+    min_region_overlap: float = Field(0.5, ge=0, le=1)  # only where the source names a region
+    min_face_px: int = Field(512, ge=1)  # SVFR supp.: smaller crops are dropped
+    min_proportion: float = Field(0.0, ge=0, le=1)  # of the frame's area
+    min_confidence: float = Field(0.0, ge=0, le=1)  # mean score of the track; min_score bounds each detection
+    min_coverage: float = Field(0.5, ge=0, le=1)  # share of key frames with a detection
+    max_cuts: int = Field(0, ge=0)
+    alpha_min: float = Field(0.4, gt=0)  # BFVR-STC supp. B
+    alpha_max: float = Field(2.5, gt=0)
+    min_frontal: float = Field(0.0, ge=-1)  # margin of dlib's frontal detector, whose own limit is 0
+    max_text: float = Field(0.95, ge=0, le=1)  # BFVR-STC supp. C: score of the surest line read
+    min_blur: float = Field(0.0, ge=0)  # variance of the Laplacian at `size` pixels
+    min_change: float = Field(0.1, ge=0)  # grey levels; stills and drawn animation have less (measured: 0.02 to 0.2)
+    min_motion: float = Field(0.0, ge=0, le=1)  # BFVR-STC 6.2 gives no threshold
+    max_motion: float = Field(1.0, ge=0, le=1)
+    max_hash_distance: float = Field(0.08, ge=0, le=1)  # share of differing bits up to which clips are one
 
 
 class ScoreParams(Section):

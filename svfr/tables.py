@@ -7,7 +7,9 @@ workers finished. Reading checks the schema, so a stage never meets a column it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,8 @@ from svfr.artifacts import atomic_write
 from svfr.errors import UserError
 
 Row = dict[str, Any]
+
+_ROW_GROUP = 256  # rows held while a table is written
 
 _MEDIA = [("shard", pa.string()), ("offset", pa.int64()), ("size", pa.int64())]
 _POINTS = pa.list_(pa.list_(pa.float32()))  # per frame, flattened x0 y0 x1 y1 ..., normalised crop coordinates
@@ -51,6 +55,7 @@ CLIPS = pa.schema(
         *_MEDIA,
         ("start_pts", pa.int64()),  # in the source stream's time base; end is inclusive
         ("end_pts", pa.int64()),
+        ("duration", pa.float64()),  # seconds
         ("start_frame", pa.int64()),
         ("n_frames", pa.int32()),
         ("fps_num", pa.int64()),
@@ -64,12 +69,21 @@ CLIPS = pa.schema(
         ("detector_version", pa.string()),
         ("landmarker", pa.string()),
         ("face_px", pa.float64()),  # side of the crop in source pixels
+        ("crop_path", pa.list_(pa.list_(pa.float32()))),  # per frame x1 y1 x2 y2 of a smoothed crop; null if static
         ("face_proportion", pa.float64()),  # mean face box area / frame area
+        ("region_overlap", pa.float64()),  # share of the face inside the region that the source names, or null
+        ("confidence", pa.float64()),  # mean score of the track's detections
+        ("coverage", pa.float64()),  # share of the key frames in which the face was found: falls when it is covered
         ("alpha_min", pa.float64()),  # side ratio, BFVR-STC supplement; 1 is frontal
         ("alpha_max", pa.float64()),
-        ("motion", pa.float64()),
-        ("text_score", pa.float64()),
+        ("frontal", pa.float64()),  # mean margin of a frontal-face detector; below 0 it sees none
+        ("motion", pa.float64()),  # share of pixels that change
+        ("change", pa.float64()),  # grey levels, median over adjacent frames
+        ("cuts", pa.int32()),  # scene cuts within the crop
+        ("text_score", pa.float64()),  # of the surest line read on it
+        ("text_share", pa.float64()),  # of the crop under surely read lines
         ("blur", pa.float64()),
+        ("phash", pa.list_(pa.string())),  # perceptual hashes of the first, middle and last frame
         ("points5", _POINTS),
         ("points68", _POINTS),
         ("identity", pa.list_(pa.float32())),  # mean embedding of the clip's sampled frames
@@ -142,7 +156,7 @@ def pairs_schema() -> pa.Schema:
 
 _KEYS = {
     "videos": ("video_id",),
-    "clips": ("clip_id",),
+    "clips": ("video_id", "clip_id"),
     "scores": ("clip_id", "metric"),
     "pairs": ("pair_id",),
     "latents": ("clip_id",),
@@ -164,45 +178,92 @@ def schema_of(name: str) -> pa.Schema:
     return pairs_schema() if name == "pairs" else _FIXED[name]
 
 
-def write_table(path: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes `rows` as table `name`, sorted by its key columns, atomically.
+class TableWriter:
+    """Context manager that writes table `name` row by row, in bounded memory; the file appears when the block ends.
 
-    Raises `UserError` when a row does not fit the schema or two rows have the same key.
+    Rows must come in ascending order of the table's key columns. Raises `UserError` when one does not, when it does
+    not fit the schema, or when two have the same key (rejects may repeat).
     """
-    keys = _KEYS[name]
-    ordered = sorted(rows, key=lambda row: tuple(str(row[key]) for key in keys))
-    seen: set[tuple[str, ...]] = set()
-    for row in ordered:
-        key = tuple(str(row[k]) for k in keys)
-        if key in seen and name != "rejects":
-            raise UserError(f"table {name}: two rows have the key {key}; ids must come from content")
-        seen.add(key)
-    schema = schema_of(name)
-    try:
-        table = pa.Table.from_pylist([{n: row[n] for n in schema.names} for row in ordered], schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
-        raise UserError(f"table {name}: a row does not fit its schema: {error}") from error
-    except KeyError as error:
-        raise UserError(f"table {name}: a row lacks the column {error}") from error
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name, self.schema, self.keys = path, name, schema_of(name), _KEYS[name]
+        self._rows: list[Row] = []
+        self._last: tuple[str, ...] | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> TableWriter:
+        temporary = self._stack.enter_context(atomic_write(self.path))
+        self._file = self._stack.enter_context(pq.ParquetWriter(temporary, self.schema, compression="zstd"))
+        return self
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends one row; columns that the table does not have are ignored."""
+        key = sort_key(self.name, row)
+        if self._last is not None and key <= self._last and (key < self._last or self.name != "rejects"):
+            what = "two rows have the key" if key == self._last else f"after {self._last} comes the key"
+            raise UserError(f"table {self.name}: {what} {key}; ids must come from content, rows in their order")
+        self._last = key
+        try:
+            self._rows.append({column: row[column] for column in self.schema.names})
+        except KeyError as error:
+            raise UserError(f"table {self.name}: a row lacks the column {error}") from error
+        if len(self._rows) == _ROW_GROUP:
+            self._flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                if self._rows:
+                    self._flush()
+            except BaseException as late:
+                self._stack.__exit__(type(late), late, late.__traceback__)
+                raise
+        self._stack.__exit__(kind, error, trace)
+
+    def _flush(self) -> None:
+        try:
+            table = pa.Table.from_pylist(self._rows, schema=self.schema)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
+            raise UserError(f"table {self.name}: a row does not fit its schema: {error}") from error
+        self._file.write_table(table)
+        self._rows.clear()
 
 
-def read_table(path: Path, name: str) -> list[Row]:
-    """Reads table `name` as a list of dicts. `UserError` if the file is missing, damaged or of another schema."""
+def sort_key(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of the key columns of table `name` in `row`: what its rows are sorted by."""
+    return tuple(str(row[key]) for key in _KEYS[name])
+
+
+def write_table(path: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes `rows` as table `name`, sorted by its key columns, atomically. Raises as `TableWriter` does."""
+    with TableWriter(path, name) as writer:
+        for row in sorted(rows, key=lambda row: sort_key(name, row)):
+            writer.write(row)
+
+
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> list[Row]:
+    """Reads table `name` as a list of dicts, with all its columns or those of `columns`, in order of its keys.
+
+    Raises `UserError` if the file is missing, damaged or of another schema.
+    """
     if not path.exists():
         raise UserError(f"{path} is missing: run the stage that makes it first (dvc repro)")
     try:
-        table = pq.read_table(path)
+        schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
             f"{path} is not a readable Parquet file ({error}): delete it and run its stage again"
         ) from error
     expected = schema_of(name)
-    if not table.schema.equals(expected):
-        odd = sorted(set(table.schema.names) ^ set(expected.names)) or ["column types"]
+    if not schema.equals(expected):
+        odd = sorted(set(schema.names) ^ set(expected.names)) or ["column types"]
         raise UserError(f"{path} does not have the columns of table {name} ({', '.join(odd)}): run its stage again")
-    return table.to_pylist()
+    try:
+        return pq.read_table(path, columns=columns).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and run its stage again") from error
 
 
 def reject(stage: str, item_id: str, reason: str, message: str) -> Row:

@@ -15,6 +15,7 @@ from svfr.errors import UserError
 from svfr.tables import (
     REJECTS,
     SCORES,
+    TableWriter,
     check_accounted,
     pairs_schema,
     read_table,
@@ -133,3 +134,35 @@ def test_every_input_is_kept_or_rejected_exactly_once() -> None:
     ):
         with pytest.raises(AssertionError, match=complaint):
             check_accounted("s", ["a", "b", "c"], kept, rejected)
+
+
+def test_a_table_written_row_by_row_is_the_one_written_at_once_and_columns_can_be_chosen(tmp_path: Path) -> None:
+    rows = [score(f"{number:04d}") for number in range(600)]
+    write_table(tmp_path / "once.parquet", "scores", reversed(rows))
+    with TableWriter(tmp_path / "rows.parquet", "scores") as writer:
+        for row in rows:
+            writer.write(row)
+            assert not (tmp_path / "rows.parquet").exists()
+    assert (tmp_path / "rows.parquet").read_bytes() == (tmp_path / "once.parquet").read_bytes()
+    some = read_table(tmp_path / "rows.parquet", "scores", ["clip_id", "mean"])
+    assert some == [{"clip_id": row["clip_id"], "mean": row["mean"]} for row in rows]
+
+
+def test_rows_out_of_order_or_a_failure_leave_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+
+    def disorder() -> None:
+        with TableWriter(path, "scores") as writer:
+            writer.write(score("b"))
+            writer.write(score("a"))
+
+    def interrupt() -> None:
+        with TableWriter(path, "scores") as writer:
+            writer.write(score("b"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(UserError, match=r"after .* comes the key"):
+        disorder()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert list(tmp_path.iterdir()) == []

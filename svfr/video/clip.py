@@ -25,6 +25,11 @@ from svfr.video.probe import Colour
 _COLOUR = Colour(primaries=1, transfer=1, matrix=1, range=1)
 
 
+def clip_writer(path: Path, width: int, height: int, fps: Fraction, crf: int = 4) -> VideoWriter:
+    """The writer of a clip to the file `path` (.mp4); frames are written with time stamps 0, 1, 2 ..."""
+    return VideoWriter(path, width, height, time_base=1 / fps, fps=fps, crf=crf, pix_fmt="yuv444p10le", colour=_COLOUR)
+
+
 def encode_clip(frames_THWC: NDArray[np.uint8], fps: Fraction, crf: int = 4) -> bytes:
     """MP4 bytes of `frames_THWC` (T,H,W,3) uint8 RGB at constant rate `fps`; equal input gives equal bytes.
 
@@ -33,9 +38,7 @@ def encode_clip(frames_THWC: NDArray[np.uint8], fps: Fraction, crf: int = 4) -> 
     height, width = frames_THWC.shape[1:3]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        with VideoWriter(
-            path, width, height, time_base=1 / fps, fps=fps, crf=crf, pix_fmt="yuv444p10le", colour=_COLOUR
-        ) as writer:
+        with clip_writer(path, width, height, fps, crf) as writer:
             for number, frame in enumerate(frames_THWC):
                 writer.write(frame, number)
         return path.read_bytes()

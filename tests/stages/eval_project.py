@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from project_files import SIZE, UNET, VAE, clip_row, pair_row
+from project_files import SIZE, UNET, VAE, clip_row, empty_row, pair_row
 
 from stages.layout import Layout
 from svfr.faces.landmarks import build_landmarker
@@ -40,7 +40,7 @@ from svfr.params import (
 from svfr.video.clip import encode_clip
 from svfr.video.shards import ShardWriter
 
-__all__ = ["FRAMES", "clip_row", "eval_params", "pair_row", "write_eval_project", "write_model"]
+__all__ = ["FRAMES", "clip_row", "empty_row", "eval_params", "pair_row", "write_eval_project", "write_model"]
 FRAMES = 3
 _FIT_SIDE = 192
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from eval_project import clip_row, eval_params, pair_row
+from eval_project import clip_row, empty_row, eval_params, pair_row
 
 from stages.fates import Tables, fates
 from stages.layout import Layout
@@ -26,7 +26,7 @@ URIS = [f"clips/{name}.mp4" for name in ("good", "mixed", "turned", "empty", "br
 
 
 def _video(uri: str) -> dict[str, Any]:
-    row: dict[str, Any] = {field.name: "" if str(field.type) == "string" else 0 for field in VIDEOS}
+    row = empty_row(VIDEOS)
     row |= {"video_id": short_id(["v", uri]), "uri": uri, "width": 640, "height": 480, "bytes": 123456}
     return row | {"vfr": False, "has_audio": True, "duration": 4.0, "n_frames": 100}
 

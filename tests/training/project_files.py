@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from stages.encode import encode_views
@@ -85,10 +86,16 @@ def moving_picture(number: int, frames: int = FRAMES) -> np.ndarray:
     return ((np.stack(waves, -1) * 0.4 + 0.5) * 255).round().astype(np.uint8)
 
 
+def empty_row(schema: pa.Schema) -> dict[str, Any]:
+    """A row with an empty text, an empty list or a 0 in every column."""
+    kinds = ((pa.types.is_string, ""), (pa.types.is_list, []))
+    return {f.name: next((value for is_kind, value in kinds if is_kind(f.type)), 0) for f in schema}
+
+
 def clip_row(clip_id: str, shard: str, offset: int, size: int) -> dict[str, Any]:
     """A row of `clips` with every column; landmarks differ from clip to clip and frame to frame."""
     draw = np.random.default_rng(int(clip_id[1:]))
-    row: dict[str, Any] = {field.name: "" if str(field.type) == "string" else 0 for field in CLIPS}
+    row: dict[str, Any] = empty_row(CLIPS)
     points = [[float(v) for v in draw.uniform(0.3, 0.7, 136)] for _ in range(FRAMES)]
     row |= {"clip_id": clip_id, "shard": shard, "offset": offset, "size": size, "n_frames": FRAMES, "status": "kept"}
     row |= {"points68": points, "points5": [p[:10] for p in points], "identity": draw.normal(size=8).tolist()}
