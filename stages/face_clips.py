@@ -28,7 +28,8 @@ from svfr.tables import Row
 from svfr.video.clip import clip_writer
 from svfr.video.decode import Frame, read_frames
 
-_SAMPLED = 3  # frames a clip, evenly spread, on which what changes slowly is measured
+_HASHED = 3  # frames a clip, evenly spread, that are compared with other clips
+_SAMPLE_SECONDS, _MAX_SAMPLED = 2.0, 3  # what changes slowly is measured once in as many seconds, so often at most
 _CLOSE_SIDE = 320  # pixels of the crop on which text and the frontal view are looked for
 
 Floats = NDArray[np.float64]
@@ -72,7 +73,8 @@ class _Measuring:
     def __init__(self, clip: Candidate, options: FaceParams, tools: Tools, folder: Path) -> None:
         self.clip, self.size, self.tools = clip, options.size, tools
         self.count = 0
-        self.wanted = np.linspace(0, len(clip.boxes) - 1, _SAMPLED).round().astype(int).tolist()
+        samples = int(np.clip(clip.row["duration"] // _SAMPLE_SECONDS, 1, _MAX_SAMPLED))
+        self.sampled, self.hashed = _spread(len(clip.boxes), samples), _spread(len(clip.boxes), _HASHED)
         self.points: list[Floats] = []
         self.pts: list[int] = []
         self.blur: list[float] = []
@@ -107,12 +109,13 @@ class _Measuring:
         self.blur.append(laplacian_variance(picture))
         self.motion(picture)
         self.cuts(picture)
-        if self.count in self.wanted:
+        if self.count in self.hashed:
+            self.hashes += [perceptual_hash(picture)] * self.hashed.count(self.count)
+        if self.count in self.sampled:
             self.identities.append(self.tools.embed(frame.rgb, landmarks_68))
             close = extract(frame.rgb, crop, _CLOSE_SIDE)
             self.texts.append(self.tools.text(close))
             self.frontal.append(self.tools.frontal(close))
-            self.hashes += [perceptual_hash(picture)] * self.wanted.count(self.count)
         self.writer.write(picture, self.count)
         self.count += 1
 
@@ -142,3 +145,8 @@ class _Measuring:
             "points68": points_T68.astype(np.float32).reshape(self.count, -1).tolist(),
             "identity": np.mean(self.identities, axis=0).astype(np.float32).tolist(),
         }
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """`count` frame numbers, each in the middle of an equal share of `length` frames."""
+    return [int((number + 0.5) * length / count) for number in range(count)]

@@ -11,7 +11,7 @@ from stages.engine import Item, Result, Worker, map_items
 from stages.entry import funnel, main, require_rows
 from stages.layout import Layout
 from svfr.params import Params, ScoreParams
-from svfr.quality.iqa import build_scorer
+from svfr.quality.iqa import backend_version, build_scorer
 from svfr.tables import check_accounted, reject
 from svfr.video.clip import decode_clip
 from svfr.video.shards import read_member
@@ -22,11 +22,14 @@ STAGE, VERSION = "score", "1"
 def run(params: Params, root: Path) -> None:
     """Writes `data/scores/`. Raises `UserError` if no clip passes, `WeightsMissing` if the metric's file is absent."""
     layout = Layout(root)
-    clips = [row for row in layout.read("clips") if row["status"] == "kept"]
     place = ("clip_id", "shard", "offset", "size")
+    clips = [row for row in layout.read("clips", [*place, "status"]) if row["status"] == "kept"]
     items = [Item(clip["clip_id"], clip["clip_id"], {name: clip[name] for name in place}) for clip in clips]
-    # the threshold decides on a stored score, so another threshold costs no new scoring
-    options = params.score.model_dump(exclude={"threshold"})
+    # Not part of a score's identity: the threshold, which decides on a stored score; the device and the batch, with
+    # which float32 scores without TF32 differ by rounding only (tests/quality: below 1e-5 between batches). Another
+    # version of the backend may score differently, so it is part.
+    options = params.score.model_dump(exclude={"threshold", "device", "batch"})
+    options["backend_version"] = backend_version(params.score.backend)
     build = _Build(params.score, layout.shards("clips"))
     outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine)
     rows = []
@@ -57,7 +60,13 @@ class _Build:
 
     def __call__(self) -> Worker:
         options = self.options
-        scorer = build_scorer(options.metric, options.backend, regressor=options.regressor)
+        scorer = build_scorer(
+            options.metric,
+            options.backend,
+            regressor=options.regressor,
+            device=options.device,
+            batch=options.batch,
+        )
 
         def work(clip: dict[str, Any]) -> Result:
             frames_THWC = decode_clip(read_member(self.shards, clip["shard"], clip["offset"], clip["size"]))

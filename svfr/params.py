@@ -86,6 +86,8 @@ class ScoreParams(Section):
     metric: str = "arniqa"
     backend: Literal["pyiqa", "torchmetrics"] = "pyiqa"
     regressor: str = "live"
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")  # cuda: with engine.gpus_per_worker above 0
+    batch: int = Field(8, ge=1)  # frames at once, where the metric takes several
     frames: int = Field(5, ge=1)  # sampled evenly from the clip
     threshold: float = 0.75  # a mean on the wrong side is rejected
 

@@ -83,7 +83,7 @@ CLIPS = pa.schema(
         ("text_score", pa.float64()),  # of the surest line read on it
         ("text_share", pa.float64()),  # of the crop under surely read lines
         ("blur", pa.float64()),
-        ("phash", pa.list_(pa.string())),  # perceptual hashes of the first, middle and last frame
+        ("phash", pa.list_(pa.string())),  # perceptual hashes of three frames
         ("points5", _POINTS),
         ("points68", _POINTS),
         ("identity", pa.list_(pa.float32())),  # mean embedding of the clip's sampled frames

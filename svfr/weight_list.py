@@ -99,6 +99,36 @@ _ALL = (
         sha256_prefix="0676ba61",
     ),
     Weight(
+        "niqe", "quality/niqe_modelparameters.mat", _IQA_URL + "niqe_modelparameters.mat", _IQA, "NIQE, pristine model"
+    ),
+    Weight("brisque", "quality/brisque_svm_weights.pth", _IQA_URL + "brisque_svm_weights.pth", _IQA, "BRISQUE, SVM"),
+    Weight(
+        "musiq",
+        "quality/musiq_koniq_ckpt-e95806b9.pth",
+        _IQA_URL + "musiq_koniq_ckpt-e95806b9.pth",
+        _IQA,
+        "MUSIQ, KonIQ-10k",
+        104,
+        sha256_prefix="e95806b9",
+    ),
+    Weight(
+        "topiq-nr",
+        "quality/cfanet_nr_koniq_res50-9a73138b.pth",
+        _IQA_URL + "cfanet_nr_koniq_res50-9a73138b.pth",
+        _IQA,
+        "TOPIQ without reference, KonIQ-10k",
+        sha256_prefix="9a73138b",
+    ),
+    Weight(
+        "clip-rn50",
+        "quality/RN50.pt",
+        "https://openaipublic.azureedge.net/clip/models/"
+        "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt",
+        "MIT (openai/CLIP)",
+        "CLIP, ResNet-50: the network of CLIP-IQA",
+        sha256="afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
+    ),
+    Weight(
         "fan",
         "faces/2DFAN4-11f355bf06.pth.tar",
         _FAN_URL + "2DFAN4-11f355bf06.pth.tar",
