@@ -15,10 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.serving import remote_tools, start_servers
 from svfr.artifacts import ItemCache, digest_of
 from svfr.errors import ItemError, PassingError, UserError
 from svfr.params import EngineParams
@@ -76,13 +78,22 @@ class Outcome:
 
 
 def map_items(
-    stage: str, build: Callable[[], Worker], items: Sequence[Item], *, version: str, params: Any, engine: EngineParams
+    stage: str,
+    build: Callable[..., Worker],
+    items: Sequence[Item],
+    *,
+    version: str,
+    params: Any,
+    engine: EngineParams,
+    tools: Callable[[], Any] | None = None,
 ) -> Outcome:
     """Runs `build()`'s worker over `items` and returns where the results lie.
 
     `version` changes when the stage's code changes its meaning; `params` is the part of the parameters that the
-    result depends on. Items already in the cache are not executed again. Raises the worker's own error if it cannot
-    be built (missing weights), and `UserError` if every item failed unexpectedly.
+    result depends on. Items already in the cache are not executed again. With `tools`, which makes an object of
+    networks, the worker is `build(tools())`: with networks of its own, or with those of `engine.servers` processes.
+    Raises the worker's own error if it cannot be built (missing weights), and `UserError` if every item failed
+    unexpectedly.
     """
     outcome = Outcome(ItemCache(Path(engine.cache) / stage))
     todo: list[tuple[Item, str]] = []
@@ -97,11 +108,32 @@ def map_items(
     with Progress(stage, len(items)) as progress:
         progress.advance(len(items) - len(todo), note="(cached)" if len(todo) < len(items) else "")
         if todo:
-            _run(stage, build, todo, outcome, engine, progress)
+            with _equipped(build, tools, engine) as ready:
+                _run(stage, ready, todo, outcome, engine, progress)
     crashes = [row for row in outcome.failed if row["reason"] == "error"]
     if crashes and len(crashes) == len(items):
         raise UserError(f"{stage}: every item failed, the first with: {crashes[0]['message']}")
     return outcome
+
+
+@contextmanager
+def _equipped(
+    build: Callable[..., Worker], tools: Callable[[], Any] | None, engine: EngineParams
+) -> Iterator[Callable[[], Worker]]:
+    """`build` as the workers call it; servers live as long as the block."""
+    if tools is None:
+        yield build
+    elif not engine.servers:
+        yield lambda: build(tools())
+    else:
+        import ray
+
+        servers, held = start_servers(tools, engine.servers, engine.gpus_per_server, engine.threads)
+        try:
+            yield lambda: build(remote_tools(servers, held))
+        finally:
+            for server in servers:
+                ray.kill(server)
 
 
 def _take(outcome: Outcome, stage: str, item_id: str, key: str, error: tuple[str, str] | None) -> None:

@@ -76,5 +76,5 @@ def judge(row: Row, filters: tuple[Filter, ...], options: FaceParams) -> tuple[s
 
 def measuring_options(options: FaceParams) -> dict[str, object]:
     """The parameters that measurements and media depend on: all but the limits of filters decided afterwards."""
-    after = {name for each in MEASURED for name in (each.low, each.high) if name} | {"max_hash_distance"}
+    after = {name for each in MEASURED for name in (each.low, each.high) if name} | {"max_hash_distance", "device"}
     return options.model_dump(exclude=after)

@@ -42,7 +42,7 @@ def run(params: Params, root: Path) -> None:
     items = [Item(video["video_id"], [video["sha256"], video.get("region")], video) for video in videos]
     build = _Build(params.faces, layout, store_path(params.engine))
     options = measuring_options(params.faces)
-    outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine)
+    outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine, tools=build.tools)
     reasons = _decide(outcome, params.faces)
     rejects = list(outcome.failed)
     kept, seen = 0, set[str]()
@@ -107,20 +107,24 @@ def _where(row: Row) -> str:
 
 
 class _Build:
-    """Makes the worker, with its networks, inside its process."""
+    """Makes the worker inside its process, around networks of its own or of a server."""
 
     def __init__(self, options: FaceParams, layout: Layout, store: Path) -> None:
         self.options, self.layout, self.store = options, layout, store
 
-    def __call__(self) -> Worker:
+    def tools(self) -> Tools:
+        """The networks that the options name."""
         options = self.options
-        tools = Tools(
-            build_detector(options.detector, **options.detector_options),
-            build_landmarker(options.landmarker),
-            build_embedder(options.embedder),
+        return Tools(
+            build_detector(options.detector, **{"device": options.device, **options.detector_options}),
+            build_landmarker(options.landmarker, device=options.device),
+            build_embedder(options.embedder, device=options.device),
             TextDetector(),
             FrontalDetector(),
         )
+
+    def __call__(self, tools: Tools) -> Worker:
+        options = self.options
 
         def work(video: dict[str, Any]) -> Result:
             path, folder = media_file(video, self.layout, self.store), Path(video["scratch"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def run(params: Params, root: Path) -> None:
     options = params.score.model_dump(exclude={"threshold", "device", "batch"})
     options["backend_version"] = backend_version(params.score.backend)
     build = _Build(params.score, layout.shards("clips"))
-    outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine)
+    outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine, tools=build.tools)
     rows = []
     rejects = list(outcome.failed)
     limit = params.score.threshold
@@ -53,12 +54,13 @@ def run(params: Params, root: Path) -> None:
 
 
 class _Build:
-    """Makes the scorer inside its process."""
+    """Makes the worker inside its process, around a scorer of its own or of a server."""
 
     def __init__(self, options: ScoreParams, shards: Path) -> None:
         self.options, self.shards = options, shards
 
-    def __call__(self) -> Worker:
+    def tools(self) -> SimpleNamespace:
+        """The scorer that the options name."""
         options = self.options
         scorer = build_scorer(
             options.metric,
@@ -67,6 +69,10 @@ class _Build:
             device=options.device,
             batch=options.batch,
         )
+        return SimpleNamespace(scorer=scorer)
+
+    def __call__(self, tools: SimpleNamespace) -> Worker:
+        options, scorer = self.options, tools.scorer
 
         def work(clip: dict[str, Any]) -> Result:
             frames_THWC = decode_clip(read_member(self.shards, clip["shard"], clip["offset"], clip["size"]))

@@ -27,6 +27,8 @@ class EngineParams(Section):
     workers: int = Field(2, ge=1)
     threads: int = Field(1, ge=1)  # per worker
     gpus_per_worker: float = Field(0.0, ge=0)
+    servers: int = Field(0, ge=0)  # processes that run the networks of faces and score for all workers; 0: each its own
+    gpus_per_server: float = Field(0.0, ge=0)
     item_timeout: float = Field(600.0, gt=0)  # seconds
     item_memory: float = Field(8.0, ge=0)  # GiB of address space an item may add to its CPU worker; 0 = no limit
     cache: str = "cache/items"
@@ -49,6 +51,7 @@ class FaceParams(Section):
 
     detector: Literal["mtcnn", "dlib_hog", "yunet", "retinaface", "sfd"] = "yunet"
     detector_options: dict[str, Any] = {}
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")  # of detector, landmarker and embedder that can
     landmarker: Literal["dlib68", "fan"] = "fan"
     embedder: Literal["dlib", "arcface"] = "arcface"
     key_every: int = Field(5, ge=1)  # detection on every n-th frame, tracking between

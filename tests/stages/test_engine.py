@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,6 +173,7 @@ def test_no_items_are_no_work(tmp_path: Path) -> None:
 DRIVER = """
 import json, sys
 from pathlib import Path
+from types import SimpleNamespace
 from test_engine import MANY, run, summary
 print(json.dumps(summary(run(Path(sys.argv[1]), MANY, workers=2))))
 """
@@ -203,3 +205,72 @@ def test_a_driver_killed_in_the_middle_and_run_again_ends_with_the_same(tmp_path
     assert second == whole
     found = {name: data for name, data in cached(tmp_path / "cache").items() if not name.startswith(".")}
     assert found == cached(tmp_path / "whole")
+
+
+class Doubler:
+    """A tool with a name; it tells which process runs it."""
+
+    def __init__(self) -> None:
+        self.name = "doubler"
+
+    def __call__(self, value: int) -> tuple[int, int]:
+        if value == 13:
+            raise ItemError("unlucky", "13 is refused by the network")
+        if value == 66:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * value, os.getpid()
+
+
+def doubling(tools: Any) -> Worker:
+    def work(payload: dict[str, Any]) -> Result:
+        double, process = tools.double(payload["value"])
+        return Result([{"double": double, "elsewhere": process != os.getpid(), "name": tools.double.name}])
+
+    return work
+
+
+@pytest.mark.parametrize("servers", [0, 1, 2])
+def test_networks_run_in_the_workers_or_in_servers_with_the_same_results(tmp_path: Path, servers: int) -> None:
+    engine = EngineParams(workers=2, servers=servers, cache=str(tmp_path / "cache"))
+    todo = items(tmp_path, dict.fromkeys((1, 2, 3, 13), "square"))
+    tools = lambda: SimpleNamespace(double=Doubler())  # noqa: E731
+    outcome = map_items(STAGE, doubling, todo, version="1", params={}, engine=engine, tools=tools)
+    rows = [result.rows[0] for _, result in outcome]
+    assert [(row["double"], row["name"]) for row in rows] == [(2, "doubler"), (4, "doubler"), (6, "doubler")]
+    assert {row["elsewhere"] for row in rows} == {servers > 0}
+    assert [(row["item_id"], row["reason"]) for row in outcome.failed] == [("i13", "unlucky")]
+
+
+def test_a_server_that_dies_costs_the_item_that_kills_it_and_comes_back(tmp_path: Path) -> None:
+    engine = EngineParams(workers=1, servers=1, cache=str(tmp_path / "cache"))
+    todo = items(tmp_path, dict.fromkeys((1, 66, 5), "square"))
+    tools = lambda: SimpleNamespace(double=Doubler())  # noqa: E731
+    outcome = map_items(STAGE, doubling, todo, version="1", params={}, engine=engine, tools=tools)
+    assert [row["reason"] for row in outcome.failed] == ["server_died"]
+    assert [result.rows[0]["double"] for _, result in outcome] == [2, 10]
+
+
+def test_what_an_item_may_add_to_memory_is_bounded(tmp_path: Path) -> None:
+    def hungry() -> Worker:
+        return lambda payload: Result([{"bytes": len(bytearray(payload["value"] << 20))}])
+
+    engine = EngineParams(workers=1, item_memory=0.5, cache=str(tmp_path / "cache"))
+    todo = items(tmp_path, {10: "square", 2000: "square"})
+    outcome = map_items(STAGE, hungry, todo, version="1", params={}, engine=engine)
+    assert list(outcome.keys) == ["i10"]
+    assert [(row["item_id"], row["reason"]) for row in outcome.failed] == [("i2000", "out_of_memory")]
+
+
+def test_large_files_go_from_the_worker_s_folder_into_the_cache(tmp_path: Path) -> None:
+    def writing() -> Worker:
+        def work(payload: dict[str, Any]) -> Result:
+            path = Path(payload["scratch"]) / "big"
+            path.write_bytes(bytes([payload["value"]]) * 1000)
+            return Result([{"scratch": payload["scratch"]}], {"small": b"s"}, large={"big": path})
+
+        return work
+
+    engine = EngineParams(workers=1, cache=str(tmp_path / "cache"))
+    ((_, result),) = map_items(STAGE, writing, items(tmp_path, {7: "x"}), version="1", params={}, engine=engine)
+    assert dict(result.files) == {"big": b"\x07" * 1000, "small": b"s"}
+    assert not Path(result.rows[0]["scratch"]).exists()

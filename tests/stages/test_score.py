@@ -58,7 +58,7 @@ def test_kept_clips_go_to_a_scorer_with_the_chosen_device_and_batch(monkeypatch:
     ]
     built: list[Any] = []
     monkeypatch.setattr(score, "build_scorer", lambda *a, **k: built.append((a, k)))
-    seen["build"]()
+    seen["build"].tools()
     assert built == [(("niqe", "pyiqa"), {"regressor": "live", "device": "cuda:1", "batch": 16})]
 
 
