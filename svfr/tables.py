@@ -20,7 +20,7 @@ from svfr.errors import UserError
 
 Row = dict[str, Any]
 
-_ROW_GROUP = 256  # rows held while a table is written
+_CHUNK, _GROUP_BYTES, _GROUP_ROWS = 8, 8 << 20, 4096  # held as Python objects and as Arrow while a table is written
 
 _MEDIA = [("shard", pa.string()), ("offset", pa.int64()), ("size", pa.int64())]
 _POINTS = pa.list_(pa.list_(pa.float32()))  # per frame, flattened x0 y0 x1 y1 ..., normalised crop coordinates
@@ -188,6 +188,7 @@ class TableWriter:
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name, self.schema, self.keys = path, name, schema_of(name), _KEYS[name]
         self._rows: list[Row] = []
+        self._chunks: list[pa.Table] = []
         self._last: tuple[str, ...] | None = None
         self._stack = ExitStack()
 
@@ -207,28 +208,34 @@ class TableWriter:
             self._rows.append({column: row[column] for column in self.schema.names})
         except KeyError as error:
             raise UserError(f"table {self.name}: a row lacks the column {error}") from error
-        if len(self._rows) == _ROW_GROUP:
-            self._flush()
+        if len(self._rows) == _CHUNK:
+            self._convert()
+            if sum(chunk.nbytes for chunk in self._chunks) >= _GROUP_BYTES or len(self._chunks) * _CHUNK >= _GROUP_ROWS:
+                self._flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
             try:
-                if self._rows:
-                    self._flush()
+                self._convert()
+                self._flush()
             except BaseException as late:
                 self._stack.__exit__(type(late), late, late.__traceback__)
                 raise
         self._stack.__exit__(kind, error, trace)
 
-    def _flush(self) -> None:
+    def _convert(self) -> None:
         try:
-            table = pa.Table.from_pylist(self._rows, schema=self.schema)
+            self._chunks += [pa.Table.from_pylist(self._rows, schema=self.schema)] if self._rows else []
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
             raise UserError(f"table {self.name}: a row does not fit its schema: {error}") from error
-        self._file.write_table(table)
         self._rows.clear()
+
+    def _flush(self) -> None:
+        if self._chunks:
+            self._file.write_table(pa.concat_tables(self._chunks).combine_chunks())
+        self._chunks.clear()
 
 
 def sort_key(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
