@@ -22,7 +22,7 @@ from svfr.params import DownloadParams, Params
 from svfr.tables import Row, check_accounted, reject
 from svfr.video.probe import Limits, probe
 
-STAGE, VERSION = "download", "1"
+STAGE, VERSION = "download", "2"
 
 
 def run(params: Params, root: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,14 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from svfr.errors import ItemError
-from svfr.video.container import open_video
-from svfr.video.index import PacketIndex, frame_step, read_index
+from svfr.video.container import noting, open_video, open_watched
+from svfr.video.index import PacketIndex, read_index
 from svfr.video.probe import Limits, check_size, rotation_of
 
 # Chroma is interpolated at full resolution and rounded exactly: nothing depends on the CPU's vector units.
 SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+
+_CHECKS = "crccheck+bitstream+buffer"  # of ffmpeg's decoders: more of what is damaged reaches their log
 
 
 @dataclass(frozen=True)
@@ -49,61 +51,104 @@ def read_frames(
     """Yields frames `start, start + stride, ...` below `stop` (None: to the end) of `path`, one at a time.
 
     A start behind the first key frame seeks to the key frame before it; the pixels are those of a decode from the
-    beginning. Every good frame is yielded before a damaged one raises `ItemError` `truncated` (the file ends early)
-    or `corrupt` (damaged inside); with `strict=False` the frames just end there. Other codes as in `probe`.
+    beginning. Good frames are yielded until damage raises `ItemError`: `truncated` (the file ends early) or `corrupt`
+    (damaged inside: a broken frame, an error in the decoder's log, fewer frames than packets); with `strict=False`
+    the frames just end there. Other codes as in `probe`.
     """
     if start < 0 or stride < 1:
         raise ValueError(f"start {start} must be >= 0 and stride {stride} >= 1")
     last = 1 << 62 if stop is None else stop
-    with open_video(path) as (container, stream):
+    with open_watched(path) as (container, stream, errors):
         check_size(path, stream, limits)
-        index = read_index(container, stream)
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(min(limits.max_pixels, 1 << 31))}
-        scaler = VideoReformatter()
-        count = 0
-        try:
-            first = _seek(container, stream, index, start)
+        index = read_index(container, stream, errors)
+    scaler = VideoReformatter()
+    count = 0
+    try:
+        for number, frame in _frames(path, index, _key_before(index, start), limits):
+            if number >= last:
+                return
+            count = number + 1
+            if number >= start and (number - start) % stride == 0:
+                pts = frame.pts if frame.pts is not None else index.pts[number] if number < len(index.pts) else number
+                yield Frame(number, pts, _to_rgb(frame, scaler, bits))
+        if strict:
+            _check_end(path, index, count)
+    except (FFmpegError, _Damage) as error:
+        if strict:
+            reason = error.strerror if isinstance(error, FFmpegError) else error
+            raise ItemError(
+                "corrupt", f"{path.name}: cannot be decoded from frame {count} on ({reason}); fetch the file again"
+            ) from error
+
+
+class _Damage(Exception):
+    """The decoder went on, but what it gives is not what was encoded."""
+
+
+def _key_before(index: PacketIndex, start: int) -> int:
+    """The number of the last key frame at or before frame `start`; 0 for the first, to which no seek is needed."""
+    if not index.keys or start >= len(index.pts):
+        return 0
+    place = bisect_right(index.keys, index.pts[start]) - 1
+    return bisect_left(index.pts, index.keys[place]) if place > 0 else 0
+
+
+def _frames(path: Path, index: PacketIndex, first: int, limits: Limits) -> Iterator[tuple[int, VideoFrame]]:
+    """Numbered frames from key frame `first` on. Trouble after a seek may come of it: then from the beginning."""
+    place = first
+    try:
+        with open_video(path) as (container, stream):
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(min(limits.max_pixels, 1 << 31)), "err_detect": _CHECKS}
+            if first:
+                container.seek(index.pts[first], stream=stream, backward=True)
             for number, frame in enumerate(_decode(container, stream, index, first), first):
-                if number >= last:
-                    return
-                if frame.is_corrupt:
-                    raise ItemError("corrupt", f"{path.name}: frame {number} is damaged; fetch the file again")
-                count = number + 1
-                if number >= start and (number - start) % stride == 0:
-                    pts = frame.pts if frame.pts is not None else number * frame_step(stream)
-                    yield Frame(number, pts, _to_rgb(frame, scaler, bits))
-            if not index.complete:
-                raise ItemError(
-                    "truncated", f"{path.name}: ends after {count} frames, before its own header says; fetch it again"
-                )
-        except FFmpegError as error:
-            if strict:
-                raise ItemError(
-                    "corrupt", f"{path.name}: cannot be decoded after frame {count - 1} ({error.strerror})"
-                ) from error
-        except ItemError:
-            if strict:
-                raise
-
-
-def _seek(container: InputContainer, stream: VideoStream, index: PacketIndex, start: int) -> int:
-    """Goes to the last key frame at or before frame `start` and returns that frame's number."""
-    key: int | None = None
-    if index.keys and start < len(index.pts):
-        place = bisect_right(index.keys, index.pts[start]) - 1
-        key = index.keys[place] if place > 0 else None  # the first key frame: simply from the beginning
-    container.seek(key if key is not None else index.pts[0] if index.pts else 0, stream=stream, backward=True)
-    return index.pts.index(key) if key is not None else 0
+                if number == first and first and frame.pts != index.pts[first]:
+                    raise _Damage("decoding cannot start there")
+                yield number, frame
+                place = number + 1
+        if place > first or not first:
+            return
+    except (FFmpegError, _Damage):
+        if not first:
+            raise
+    yield from ((number, frame) for number, frame in _frames(path, index, 0, limits) if number >= place)
 
 
 def _decode(container: InputContainer, stream: VideoStream, index: PacketIndex, first: int) -> Iterator[VideoFrame]:
-    """Decoded frames from number `first` on: what a key frame's leading pictures and edit lists hide is dropped."""
+    """Decoded frames from number `first` on: what a key frame's leading pictures and edit lists hide is dropped.
+
+    Raises `_Damage` at a broken frame and where the decoder logs an error. Pictures that need one from before the
+    first key frame are excused: a recording may begin anywhere.
+    """
     begin = index.pts[first] if index.pts else 0
+    trusted = None if index.keys else begin
     for packet in container.demux(stream):
-        for frame in packet.decode():
+        if trusted is None and packet.is_keyframe:
+            trusted = packet.pts if packet.pts is not None else begin
+        errors: list[str] = []
+        with noting(errors, stream.codec_context.name):
+            frames = packet.decode()
+        if errors and trusted is not None and (packet.pts is None or packet.pts >= trusted):
+            raise _Damage(errors[0])
+        for frame in frames:
             if frame.pts is None or frame.pts >= begin:
+                if frame.is_corrupt:
+                    raise _Damage("a frame is damaged")
                 yield frame
+
+
+def _check_end(path: Path, index: PacketIndex, count: int) -> None:
+    """Raises `ItemError` if the container was cut or damaged, or packets gave fewer frames than they hold."""
+    if not index.complete:
+        raise ItemError(
+            "truncated", f"{path.name}: ends after {count} frames, before its own header says; fetch it again"
+        )
+    if index.damage:
+        raise ItemError("corrupt", f"{path.name}: damaged inside ({index.damage}); fetch the file again")
+    if count < index.least:
+        message = f"only {count} of {index.least} frames can be decoded"
+        raise ItemError("corrupt", f"{path.name}: {message}; fetch the file again")
 
 
 def _to_rgb(frame: VideoFrame, scaler: VideoReformatter, bits: int) -> NDArray[np.uint8]:

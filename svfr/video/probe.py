@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from svfr.errors import ItemError
-from svfr.video.container import check_file, open_video
+from svfr.video.container import check_file, open_video, open_watched
 from svfr.video.index import PacketIndex, read_index
 
 
@@ -65,18 +65,21 @@ def probe(path: Path, limits: Limits = Limits()) -> VideoInfo:
     """Reads every packet and decodes the first frame of `path`.
 
     Raises `ItemError`: `missing`, `empty_file`, `unreadable` (damaged or unknown), `not_a_video` (no video stream, or
-    a playlist, still or other refused format), `zero_frames`, `too_large` (beyond `limits`).
+    a playlist, still or other refused format), `zero_frames`, `corrupt` (the container reports damage), `too_large`
+    (beyond `limits`). A file that only ends early is described, with `complete` False.
     """
     check_file(path)
     if path.stat().st_size > limits.max_bytes:
         raise _too_large(path, f"{path.stat().st_size} bytes", f"{limits.max_bytes}")
-    with open_video(path) as (container, stream):
+    with open_watched(path) as (container, stream, errors):
         check_size(path, stream, limits)
-        index = read_index(container, stream)
+        index = read_index(container, stream, errors)
         if not index.pts:
             raise ItemError("zero_frames", f"{path.name}: the video stream holds no frames")
         if len(index.pts) > limits.max_frames:
             raise _too_large(path, f"{len(index.pts)} frames", f"{limits.max_frames}")
+        if index.damage and index.complete:
+            raise ItemError("corrupt", f"{path.name}: damaged inside ({index.damage}); fetch the file again")
         info = _describe(container, stream, index, _first_frame(path))
     if info.duration > limits.max_duration:
         raise _too_large(path, f"{info.duration:.0f} s", f"{limits.max_duration:g} s")

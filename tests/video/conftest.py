@@ -39,7 +39,7 @@ def make_video(tmp_path: Path) -> Maker:
         with av.open(str(path), "w", container_options=container_options or {}) as output:
             stream = output.add_stream(codec, rate=25, options=options or {"crf": "10", "g": "8"})
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            if path.suffix != ".avi":  # which counts in frames
+            if path.suffix not in (".avi", ".mpg"):  # which count in frames
                 stream.codec_context.time_base = Fraction(1, 90_000)
             if rotation:
                 stream.set_display_rotation(-rotation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -100,3 +101,58 @@ def test_impossible_ranges_are_refused(make_video: Maker) -> None:
     for options in ({"start": -1}, {"stride": 0}):
         with pytest.raises(ValueError, match=r"start|stride"):
             _all(path, **options)
+
+
+_X264 = {"crf": "18", "g": "8", "bf": "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.ts", "libx264", _X264),
+        ("a.h264", "libx264", _X264),
+        ("a.mpg", "mpeg2video", {"b": "800000", "g": "8", "bf": "2"}),
+        ("open.mp4", "libx264", {**_X264, "x264-params": "open-gop=1"}),
+        ("open.ts", "libx264", {**_X264, "x264-params": "open-gop=1"}),
+        ("refresh.mp4", "libx264", {**_X264, "x264-params": "intra-refresh=1"}),
+        ("hidden.webm", "libvpx-vp9", {"b": "200000", "auto-alt-ref": "1", "lag-in-frames": "16"}),
+    ],
+)
+def test_no_frame_is_lost_wherever_reading_starts(
+    make_video: Maker, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = make_video(name, count=40, codec=codec, options=options)
+    whole = _all(path)
+    assert [frame.index for frame in whole] == list(range(40))
+    for start in (1, 9, 22, 39):
+        part = _all(path, start=start)
+        assert [(f.index, f.pts) for f in part] == [(f.index, f.pts) for f in whole[start:]]
+        assert np.array_equal(part[0].rgb, whole[start].rgb)
+
+
+def _code(path: Path) -> str:
+    with pytest.raises(ItemError) as caught:
+        _all(path)
+    assert "\n" not in str(caught.value)
+    return caught.value.code
+
+
+def test_damage_that_the_decoder_only_logs_is_refused(make_video: Maker) -> None:
+    path = make_video("sums.mkv", count=12, codec="ffv1", options={"level": "3", "slicecrc": "1", "g": "1"})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1  # one bit of one picture, in which every slice has a checksum
+    path.write_bytes(data)
+    assert _code(path) == "corrupt"
+    assert 0 < len(_all(path, strict=False)) < 12
+    assert av.logging.get_level() is None  # ffmpeg's log is off again
+
+
+def test_a_packet_without_its_frame_is_refused(make_video: Maker) -> None:
+    path = make_video("gone.mp4", count=12, options={"crf": "18", "g": "1", "x264-params": "sei=0:aud=0"})
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    place, size = places[6]
+    data[place : place + size] = (size - 4).to_bytes(4, "big") + b"\x0c" + b"\xff" * (size - 5)  # filler data, legal
+    path.write_bytes(data)
+    assert _code(path) == "corrupt"

@@ -135,3 +135,40 @@ def test_a_symbolic_link_is_read_as_what_it_points_to(make_video: Maker, tmp_pat
     link = tmp_path / "link.mp4"
     link.symlink_to(make_video("original.mp4"))
     assert probe(link).n_frames == 20
+
+
+def test_an_index_that_claims_more_than_the_file_holds_is_not_believed(make_video: Maker, tmp_path: Path) -> None:
+    cases = {"stsz": {}, "trun": {"movflags": "frag_keyframe+empty_moov"}}
+    for box, options in cases.items():
+        data = bytearray(make_video(f"{box}.mp4", container_options=options).read_bytes())
+        place = data.index(box.encode()) + 4
+        skip = 8 if box == "stsz" else 4
+        data[place : place + skip + 4] = b"\0\0\0\1" * (skip // 4) + b"\x03\xff\xff\xff"  # no sample has its own size
+        (tmp_path / f"{box}.mp4").write_bytes(data)
+        with pytest.raises(ItemError, match=r"claims 671088\d\d samples"):
+            probe(tmp_path / f"{box}.mp4")
+
+
+def test_boxes_without_end_are_not_walked_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.mp4"
+    path.write_bytes(b"\0\0\0\x08free" * 1_000_001)
+    assert _code(path) == "unreadable"
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.gif", "a.ts", "a.mkv"])
+def test_files_cut_by_a_few_bytes_are_incomplete(make_video: Maker, tmp_path: Path, name: str) -> None:
+    if name == "a.gif":
+        pictures = [Image.effect_noise((64, 48), number) for number in range(1, 12)]
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:])
+    path = tmp_path / name if name == "a.gif" else make_video(name, count=11, options={"bf": "0"})
+    assert probe(path).complete
+    path.write_bytes(path.read_bytes()[:-30])
+    assert not probe(path).complete
+
+
+def test_packets_lost_from_a_stream_are_damage(make_video: Maker) -> None:
+    path = make_video("a.ts", count=40)
+    data = path.read_bytes()
+    place = len(data) // 376 * 188
+    path.write_bytes(data[:place] + data[place + 188 :])
+    assert _code(path) == "corrupt"
