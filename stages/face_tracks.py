@@ -49,13 +49,17 @@ def candidates(path: Path, video: Row, options: FaceParams, detect: Detector) ->
 
     `video` is the row of the `videos` table. Raises what decoding raises.
     """
-    for track in _tracks(path, options, detect):
+    for track in _tracks(path, video, options, detect):
         for start, stop in _spans(len(track.frames), options):
             yield _candidate(video, track, start, stop, options, detect)
 
 
-def _tracks(path: Path, options: FaceParams, detect: Detector) -> list[Track]:
-    """Face tracks of every scene, numbered through the video. Detection on key frames and at cuts, tracking between."""
+def _tracks(path: Path, video: Row, options: FaceParams, detect: Detector) -> list[Track]:
+    """Face tracks of every scene, numbered through the video. Detection on key frames and at cuts, tracking between.
+
+    Frames are converted at the size that the detector works at; boxes come back in pixels of the source.
+    """
+    ratio = np.ones(4)
     is_cut = CutDetector()
     scenes: list[list[tuple[int, list[Face]]]] = [[]]
     waiting: list[tuple[int, Frame]] = []
@@ -65,7 +69,9 @@ def _tracks(path: Path, options: FaceParams, detect: Detector) -> list[Track]:
             scenes[scene].append((frame.index, faces))
         waiting.clear()
 
-    for frame in read_frames(path):
+    for frame in read_frames(path, max_side=detect.max_side):
+        height, width = frame.rgb.shape[:2]
+        ratio = np.tile([video["width"] / width, video["height"] / height], 2)
         cut = is_cut(frame.rgb)
         if cut:
             scenes.append([])
@@ -80,7 +86,7 @@ def _tracks(path: Path, options: FaceParams, detect: Detector) -> list[Track]:
         for scene in scenes
         for track in track_faces(scene, max_gap=3 * options.key_every, min_score=options.min_score)
     ]
-    return [Track(number, t.frames, t.boxes, t.detected, t.score) for number, t in enumerate(tracks)]
+    return [Track(number, t.frames, t.boxes * ratio, t.detected, t.score) for number, t in enumerate(tracks)]
 
 
 def _spans(length: int, options: FaceParams) -> list[tuple[int, int]]:

@@ -47,13 +47,15 @@ def read_frames(
     limits: Limits = Limits(),  # noqa: B008  (frozen)
     strict: bool = True,
     bits: int = 8,
+    max_side: int | None = None,
 ) -> Iterator[Frame]:
     """Yields frames `start, start + stride, ...` below `stop` (None: to the end) of `path`, one at a time.
 
     A start behind the first key frame seeks to the key frame before it; the pixels are those of a decode from the
     beginning. Good frames are yielded until damage raises `ItemError`: `truncated` (the file ends early) or `corrupt`
     (damaged inside: a broken frame, an error in the decoder's log, fewer frames than packets); with `strict=False`
-    the frames just end there. Other codes as in `probe`.
+    the frames just end there. Larger frames than `max_side` are shrunk to it as they are converted, which costs less
+    than converting them whole. Other codes as in `probe`.
     """
     if start < 0 or stride < 1:
         raise ValueError(f"start {start} must be >= 0 and stride {stride} >= 1")
@@ -70,7 +72,7 @@ def read_frames(
             count = number + 1
             if number >= start and (number - start) % stride == 0:
                 pts = frame.pts if frame.pts is not None else index.pts[number] if number < len(index.pts) else number
-                yield Frame(number, pts, _to_rgb(frame, scaler, bits))
+                yield Frame(number, pts, _to_rgb(frame, scaler, bits, max_side))
         if strict:
             _check_end(path, index, count)
     except (FFmpegError, _Damage) as error:
@@ -151,8 +153,10 @@ def _check_end(path: Path, index: PacketIndex, count: int) -> None:
         raise ItemError("corrupt", f"{path.name}: {message}; fetch the file again")
 
 
-def _to_rgb(frame: VideoFrame, scaler: VideoReformatter, bits: int) -> NDArray[np.uint8]:
+def _to_rgb(frame: VideoFrame, scaler: VideoReformatter, bits: int, max_side: int | None) -> NDArray[np.uint8]:
     """YCbCr to RGB by the frame's own matrix and range tags (BT.601, limited, where it has none), turned upright."""
     form = "rgb24" if bits == 8 else "rgb48le"
-    rgb = scaler.reformat(frame, format=form, interpolation=SCALING, threads=1).to_ndarray()
+    scale = min(1.0, max_side / max(frame.width, frame.height)) if max_side else 1.0
+    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    rgb = scaler.reformat(frame, width, height, format=form, interpolation=SCALING, threads=1).to_ndarray()
     return np.ascontiguousarray(np.rot90(rgb, -rotation_of(frame) // 90))

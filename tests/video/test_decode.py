@@ -65,6 +65,18 @@ def test_sixteen_bits_agree_with_eight(make_video: Maker) -> None:
         assert np.abs(b.rgb / 257 - a.rgb).max() < 1.5
 
 
+def test_large_frames_are_shrunk_on_request_and_small_ones_are_not(make_video: Maker) -> None:
+    path = make_video()
+    (whole,) = read_frames(path, stop=1)
+    side = max(whole.rgb.shape)
+    (small,) = read_frames(path, stop=1, max_side=side // 2)
+    assert max(small.rgb.shape) == side // 2
+    shrunk = whole.rgb.reshape(whole.rgb.shape[0] // 2, 2, whole.rgb.shape[1] // 2, 2, 3).mean((1, 3))
+    assert np.abs(small.rgb - shrunk).mean() < 4
+    (same,) = read_frames(path, stop=1, max_side=side)
+    assert np.array_equal(same.rgb, whole.rgb)
+
+
 def test_an_early_end_comes_after_the_good_frames(make_video: Maker, tmp_path: Path) -> None:
     source = make_video("whole.mp4", count=40, container_options={"movflags": "faststart"})
     cut = tmp_path / "cut.mp4"
