@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import resource
+import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.serving import remote_tools, start_servers
-from svfr.artifacts import ItemCache, digest_of
+from svfr.artifacts import ItemCache, digest_of, disk_errors
 from svfr.errors import ItemError, PassingError, UserError
 from svfr.params import EngineParams
 from svfr.progress import Progress
@@ -108,8 +110,8 @@ def map_items(
     with Progress(stage, len(items)) as progress:
         progress.advance(len(items) - len(todo), note="(cached)" if len(todo) < len(items) else "")
         if todo:
-            with _equipped(build, tools, engine) as ready:
-                _run(stage, ready, todo, outcome, engine, progress)
+            with _equipped(build, tools, engine) as ready, _scratch(outcome.cache.root) as scratch:
+                _run(stage, ready, todo, outcome, engine, progress, scratch)
     crashes = [row for row in outcome.failed if row["reason"] == "error"]
     if crashes and len(crashes) == len(items):
         raise UserError(f"{stage}: every item failed, the first with: {crashes[0]['message']}")
@@ -136,6 +138,25 @@ def _equipped(
                 ray.kill(server)
 
 
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A folder for what workers write before it is stored; those of killed runs on this machine are removed."""
+    mine = (root / f".scratch.{socket.gethostname()}.{os.getpid()}").resolve()
+    for folder in root.glob(f".scratch.{socket.gethostname()}.*"):
+        try:
+            os.kill(int(folder.name.rpartition(".")[2]), 0)  # asks whether the process lives, sends nothing
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:  # it lives, and is someone else's
+            pass
+    with disk_errors(mine):
+        mine.mkdir(parents=True, exist_ok=True)
+    try:
+        yield mine
+    finally:
+        shutil.rmtree(mine, ignore_errors=True)
+
+
 def _take(outcome: Outcome, stage: str, item_id: str, key: str, error: tuple[str, str] | None) -> None:
     if error is None:
         outcome.keys[item_id] = key
@@ -146,8 +167,8 @@ def _take(outcome: Outcome, stage: str, item_id: str, key: str, error: tuple[str
 class _Actor:
     """Lives in a Ray worker process. Knows its worker and the cache."""
 
-    def __init__(self, build: Callable[[], Worker], cache: ItemCache, memory: int) -> None:
-        self.cache, self.memory = cache, memory
+    def __init__(self, build: Callable[[], Worker], cache: ItemCache, scratch: Path, memory: int) -> None:
+        self.cache, self.scratch, self.memory = cache, scratch, memory
         self.worker: Worker | None = None
         self.build = build
 
@@ -160,7 +181,7 @@ class _Actor:
 
     def run(self, item: Item, key: str) -> tuple[str, str] | None:
         """Executes one item; returns None or (reason, message). Refusals are cached, surprises are not."""
-        with tempfile.TemporaryDirectory(prefix="svfr-") as scratch:
+        with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
             return self._run(item, key, scratch)
 
     def _run(self, item: Item, key: str, scratch: str) -> tuple[str, str] | None:
@@ -233,6 +254,7 @@ def _run(
     outcome: Outcome,
     engine: EngineParams,
     progress: Progress,
+    scratch: Path,
 ) -> None:
     import ray
 
@@ -247,7 +269,7 @@ def _run(
     running: dict[Any, _Job] = {}
 
     def start() -> None:
-        actor: Any = remote.remote(build, outcome.cache, memory)
+        actor: Any = remote.remote(build, outcome.cache, scratch, memory)
         loading[actor.load.remote()] = actor
 
     def give(actor: Any) -> None:

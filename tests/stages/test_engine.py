@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -274,3 +275,14 @@ def test_large_files_go_from_the_worker_s_folder_into_the_cache(tmp_path: Path) 
     ((_, result),) = map_items(STAGE, writing, items(tmp_path, {7: "x"}), version="1", params={}, engine=engine)
     assert dict(result.files) == {"big": b"\x07" * 1000, "small": b"s"}
     assert not Path(result.rows[0]["scratch"]).exists()
+
+
+def test_what_a_killed_run_left_behind_is_removed_and_a_running_one_s_is_not(tmp_path: Path) -> None:
+    root = tmp_path / "cache" / STAGE
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folders = {pid: root / f".scratch.{socket.gethostname()}.{pid}" for pid in (dead.pid, os.getppid())}
+    for folder in folders.values():
+        (folder / "item").mkdir(parents=True)
+    run(tmp_path, {1: "square"})
+    assert sorted(root.glob(".scratch*")) == [folders[os.getppid()]]
