@@ -88,6 +88,7 @@ class LinearRun:
                 continue
             done = self._front.run()
             if done == 0:
+                assert exhausted, "windows wait for frames that were not read"
                 break
             on_windows(done)
             z_FCHW = self._front.pop()

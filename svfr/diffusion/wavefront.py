@@ -2,7 +2,8 @@
 
 The linear plan blends overlapping windows at every step, so a window's step i needs step i-1 of its neighbours only.
 Computing windows along this front, instead of step by step over the whole video, gives exactly the same numbers with
-about `steps` windows of latents in flight: earlier ones are finished and gone, later ones not yet read.
+about `steps` windows of latents in flight, times the number of later windows that each overlaps: earlier ones are
+finished and gone, later ones not yet read.
 
     window   0  1  2  3  4  5       3 steps: when window 0 is done,
     steps    3  2  1  0  .  .       windows 4, 5, ... need not have been read
@@ -69,7 +70,9 @@ class Wavefront:
         self._frames: dict[int, _Frame] = {}
         self._windows: deque[_Window] = deque()  # those with steps left, in order
         self._popped = 0
-        self.limit = self._steps + 4 * window_batch
+        # a window's step waits for that of the windows it overlaps: a step reaches that many windows on
+        reach = -(-window // (window - overlap)) - 1
+        self.limit = self._steps * max(reach, 1) + 4 * window_batch
 
     @property
     def full(self) -> bool:

@@ -60,7 +60,7 @@ def log(root: Path) -> list[str]:
 def test_stages_run_in_order_once_and_again_only_what_changed(project: Path) -> None:
     assert dataset("in", str(project)) == 1
     assert log(project) == list(STAGES)
-    assert STAGES[:4] == ("download", "faces", "score", "degrade")
+    assert STAGES[:5] == ("download", "faces", "score", "curation", "degrade")
     assert dataset("in", str(project)) == 1
     assert log(project) == list(STAGES)
     (project / "in" / "b.mp4").write_bytes(b"b")
