@@ -138,8 +138,8 @@ def _coverage(track: Track, start: int, stop: int, key_every: int) -> float:
 
 def _region_overlap(boxes: Floats, video: Row) -> float | None:
     """Mean share of the face boxes' area that lies in the region that the source names; None if it names none."""
-    if not video.get("region"):
+    if video["region"] is None:
         return None
-    region = np.asarray(video.get("region")) * np.tile([video["width"], video["height"]], 2)
+    region = np.asarray(video["region"]) * np.tile([video["width"], video["height"]], 2)
     sides = np.minimum(boxes[:, 2:], region[2:]) - np.maximum(boxes[:, :2], region[:2])
     return float((np.clip(sides, 0, None).prod(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1)).mean())

@@ -39,7 +39,7 @@ def run(params: Params, root: Path) -> None:
     """Writes `data/clips/`. Raises `UserError` if no clip survives the filters."""
     layout = Layout(root)
     videos = layout.read("videos")
-    items = [Item(video["video_id"], [video["sha256"], video.get("region")], video) for video in videos]
+    items = [Item(video["video_id"], [video["sha256"], video["region"]], video) for video in videos]
     build = _Build(params.faces, layout, store_path(params.engine))
     options = measuring_options(params.faces)
     outcome = map_items(STAGE, build, items, version=VERSION, params=options, engine=params.engine, tools=build.tools)

@@ -14,34 +14,53 @@ from stages.media import media_path
 from svfr.artifacts import atomic_write, digest_of, disk_errors, sha256_file
 from svfr.errors import ItemError, PassingError, UserError
 from svfr.params import DownloadParams
+from svfr.sources.fragment import exists
+from svfr.sources.hub import hub_reason
+from svfr.sources.page import PageOptions, fetch_page
+from svfr.sources.youtube import SCHEME, page_of
 from svfr.transfer import download
 
-SCHEMES = frozenset(("http", "https", "s3", "gs", "hf"))
+PAGE = "page+"  # before http(s): not the file itself but a page that shows it
+PAGES = frozenset((SCHEME, f"{PAGE}http", f"{PAGE}https"))
+SCHEMES = frozenset(("http", "https", "s3", "gs", "hf")) | PAGES
 _BLOCK = 1 << 20
 
 
 def fetch(uri: str, sha256: str, store: Path, params: DownloadParams) -> Path:
-    """Copies `uri` into `store`, named by its SHA-256, and returns that file.
+    """Copies `uri`, an address without media fragment, into `store`, named by its SHA-256; returns that file.
 
-    A local path is copied; `http(s)` has its own transfer, `s3`, `gs` and `hf` go through fsspec. A broken transfer
-    goes on where it stopped. `sha256`, if not empty, must match. Raises `ItemError` with the codes `too_large` and
-    `unsupported_scheme`, and `PassingError` with `missing`, `fetch_failed` and `checksum`.
+    A local path is copied; `http(s)` has its own transfer, `s3`, `gs` and `hf` go through fsspec, `youtube:ID` and
+    pages (`page+https://...`) through yt-dlp. A broken transfer goes on where it stopped. `sha256`, if not empty, must
+    match. Raises `ItemError` with the codes `too_large` and `unsupported_scheme`, and `PassingError` with `missing`,
+    `fetch_failed` and `checksum`.
     """
     scheme = urlsplit(uri).scheme
     if scheme in SCHEMES:
         return _keep(_download(uri, store, params), sha256, uri, store, move=True)
-    if scheme not in ("", "file") and not Path(uri).exists():
+    path = local_path(uri)
+    if path is None:
         known = ", ".join(sorted(SCHEMES))
         raise ItemError("unsupported_scheme", f"'{uri}' is neither a local file nor one of {known}")
-    path = Path(unquote(urlsplit(uri).path) if scheme == "file" else uri)
     if not path.is_file():
         raise PassingError("missing", f"'{uri}' does not exist")
     _check_size(path.stat().st_size, uri, params)
     return _keep(path, sha256, uri, store, move=False)
 
 
+def local_path(uri: str) -> Path | None:
+    """The local file that `uri` (without media fragment) names, there or not; None for an address elsewhere."""
+    scheme = urlsplit(uri).scheme
+    if scheme == "file":
+        return Path(unquote(urlsplit(uri).path))
+    path = Path(uri)
+    return path if not scheme or (scheme not in SCHEMES and exists(path)) else None
+
+
 def _keep(path: Path, expected: str, uri: str, store: Path, *, move: bool) -> Path:
-    found = sha256_file(path)
+    try:
+        found = sha256_file(path)
+    except PermissionError as error:
+        raise PassingError("missing", f"'{uri}' may not be read: change its rights") from error
     if expected and found != expected:
         if move:
             path.unlink()
@@ -63,17 +82,27 @@ def _keep(path: Path, expected: str, uri: str, store: Path, *, move: bool) -> Pa
 def _download(uri: str, store: Path, params: DownloadParams) -> Path:
     """The whole of `uri` as a file in `<store>/partial`, which keeps what a failed transfer has brought."""
     partial = store / "partial" / digest_of(uri)
+    scheme = urlsplit(uri).scheme
     try:
-        if urlsplit(uri).scheme in ("http", "https"):
+        if scheme in PAGES:
+            _from_page(uri, partial, params)
+        elif scheme in ("http", "https"):
             _from_web(uri, partial, params)
         else:
             partial = _from_store(uri, partial, params)
     except PassingError:
         raise
     except ItemError:
-        partial.unlink(missing_ok=True)
+        for left in partial.parent.glob(f"{partial.name}*"):
+            left.unlink()
         raise
     return partial
+
+
+def _from_page(uri: str, partial: Path, params: DownloadParams) -> None:
+    url = page_of(uri, params.youtube_url) if uri.startswith(f"{SCHEME}:") else uri.removeprefix(PAGE)
+    options = PageOptions(params.retries, params.timeout, params.max_rate, params.page_format)
+    fetch_page(url, partial, options, lambda size: _check_size(size, uri, params))
 
 
 def _from_web(uri: str, partial: Path, params: DownloadParams) -> None:
@@ -81,7 +110,14 @@ def _from_web(uri: str, partial: Path, params: DownloadParams) -> None:
         _check_size(total or there, uri, params)
 
     try:
-        download(uri, partial, attempts=params.retries + 1, timeout=params.timeout, progress=check)
+        download(
+            uri,
+            partial,
+            attempts=params.retries + 1,
+            timeout=params.timeout,
+            max_rate=params.max_rate,
+            progress=check,
+        )
     except ItemError:
         raise
     except UserError as error:
@@ -103,9 +139,9 @@ def _from_store(uri: str, partial: Path, params: DownloadParams) -> Path:
         except UserError:
             raise
         except Exception as error:  # every remote file system has its own family of errors
-            if attempt == params.retries:
-                reason = f"{type(error).__name__}: {error}"
-                raise PassingError("fetch_failed", f"'{uri}' failed {attempt + 1} times, last with {reason}") from error
+            if attempt == params.retries or "Offline" in type(error).__name__:
+                message = f"'{uri}' failed {attempt + 1} times, last with {hub_reason(error)}"
+                raise PassingError("fetch_failed", message) from error
             time.sleep(min(2.0**attempt, 30.0))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -122,10 +158,13 @@ def _append(uri: str, partial: Path, params: DownloadParams) -> Path:
     partial = partial.with_name(f"{partial.name}.{digest_of(version)[:8]}")
     partial.parent.mkdir(parents=True, exist_ok=True)
     have = partial.stat().st_size if partial.exists() else 0
+    began = time.monotonic()
     with disk_errors(partial), partial.open("ab") as out, filesystem.open(remote, "rb") as source:
         source.seek(have)
         while block := source.read(_BLOCK):
             out.write(block)
+            if params.max_rate:
+                time.sleep(max(0.0, (out.tell() - have) / params.max_rate - (time.monotonic() - began)))
     if partial.stat().st_size != size:
         raise OSError(f"got {partial.stat().st_size} of {size} bytes")
     return partial

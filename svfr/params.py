@@ -40,6 +40,11 @@ class DownloadParams(Section):
     sources: str = "data/sources.txt"  # one path or URI a line, or CSV with columns uri, licence, source_dataset
     retries: int = Field(3, ge=0)
     timeout: float = Field(60.0, gt=0)  # seconds without a byte
+    max_rate: int = Field(0, ge=0)  # bytes a second of each worker; 0: as fast as it goes
+    youtube_url: str = Field("https://www.youtube.com/watch?v={id}", pattern=r"^https?://.*\{id\}")  # or a mirror
+    page_format: str = (
+        "bv*[protocol^=http]/bv*"  # yt-dlp's words for which file of a page; ours: best picture, one file
+    )
     max_bytes: int = Field(8 << 30, gt=0)
     max_pixels: int = Field(7680 * 4320, gt=0)
     max_duration: float = Field(6 * 3600.0, gt=0)  # seconds

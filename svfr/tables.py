@@ -27,7 +27,7 @@ _POINTS = pa.list_(pa.list_(pa.float32()))  # per frame, flattened x0 y0 x1 y1 .
 
 VIDEOS = pa.schema(
     [
-        ("video_id", pa.string()),  # first 16 hex digits of the file's sha256
+        ("video_id", pa.string()),  # first 16 hex digits of the file's sha256, or of its digest with the region
         ("uri", pa.string()),
         ("sha256", pa.string()),
         ("bytes", pa.int64()),
@@ -43,6 +43,9 @@ VIDEOS = pa.schema(
         ("has_audio", pa.bool_()),
         ("licence", pa.string()),
         ("source_dataset", pa.string()),
+        ("region", pa.list_(pa.float64())),  # x1 y1 x2 y2 in 0..1 of the upright frame: the face meant; null for any
+        ("range_start", pa.float64()),  # seconds in the source of which this is a part; null for the whole
+        ("range_end", pa.float64()),  # null also where the part goes on to the end
         ("fetched_at", pa.string()),  # the source's own modification time, ISO 8601 UTC: stable over re-runs
         *_MEDIA,
     ]

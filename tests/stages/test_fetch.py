@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -29,6 +31,10 @@ class Server(ThreadingHTTPServer):
         self.body = BODY
         self.tag = '"1"'
         self.asked: list[tuple[str, str]] = []  # method and path, Range
+        self.released = threading.Event()  # ends what stalls
+
+    def handle_error(self, *_: object) -> None:
+        """A client that leaves is no error."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -45,7 +51,30 @@ class Handler(BaseHTTPRequestHandler):
         first = not any(path == self.path for path, _ in self.server.asked)
         self.server.asked.append((self.path, asked))
         word = self.path.strip("/").partition("-")[0]
-        if word in ("404", "410", "403", "500") or (word == "flaky" and first):
+        if word in ("busy", "later"):
+            self.send_response(429 if first else 200)
+            self.send_header("Retry-After", "1" if word == "busy" else "86400")
+            self.send_header("Content-Length", str(0 if first else len(self.server.body)))
+            self.end_headers()
+            self.wfile.write(b"" if first else self.server.body)
+        elif word == "away":
+            self.send_response(302)
+            self.send_header("Location", unquote(self.path.partition("-")[2]))
+            self.end_headers()
+        elif word == "stall":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.body)))
+            self.end_headers()
+            self.wfile.write(self.server.body[:1000])
+            self.server.released.wait(10)
+        elif word == "page":
+            text = f'<html><body><video src="{self.server.url("film.mp4")}"></video></body></html>'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+        elif word in ("404", "410", "403", "500") or (word == "flaky" and first):
             self.send_error(500 if word == "flaky" else int(word))
         elif word == "moved":
             self.send_response(302)
@@ -84,6 +113,7 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield server
+        server.released.set()
         server.shutdown()
         thread.join()
 
@@ -136,6 +166,60 @@ def test_refusals_of_a_server_are_named_and_may_pass(server: Server, tmp_path: P
 def test_no_server_at_all_is_a_failure_that_may_pass(tmp_path: Path) -> None:
     error = refused("http://127.0.0.1:1/v.mp4", tmp_path)
     assert (type(error), error.code) == (PassingError, "fetch_failed")
+
+
+def test_a_busy_server_is_given_the_time_it_asks_for(server: Server, tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert fetch(server.url("busy"), DIGEST, tmp_path, TWICE).read_bytes() == BODY
+    assert time.monotonic() - began >= 1
+    error = refused(server.url("later"), tmp_path, TWICE)
+    assert (type(error), error.code) == (PassingError, "fetch_failed")
+    assert "asks to wait 86400 s" in str(error)
+    assert len([path for path, _ in server.asked if path == "/later"]) == 1
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/v", "data:,v", "gopher://h/v"])
+def test_redirects_leave_the_web_for_nothing(server: Server, tmp_path: Path, target: str) -> None:
+    error = refused(server.url("away-" + quote(target, safe="")), tmp_path, TWICE)
+    assert (type(error), error.code) == (PassingError, "fetch_failed")
+    assert "answered 302" in str(error)
+    assert files(tmp_path) == []
+
+
+def test_a_connection_that_stalls_is_given_up_and_keeps_what_came(server: Server, tmp_path: Path) -> None:
+    began = time.monotonic()
+    error = refused(server.url("stall"), tmp_path, ONCE.model_copy(update={"timeout": 0.3}))
+    assert time.monotonic() - began < 3
+    assert (type(error), error.code) == (PassingError, "fetch_failed")
+    assert [(tmp_path / name).stat().st_size for name in files(tmp_path)] == [1000]
+
+
+def test_the_rate_of_a_transfer_is_bounded(server: Server, tmp_path: Path) -> None:
+    began = time.monotonic()
+    fetch(server.url("whole"), DIGEST, tmp_path, ONCE.model_copy(update={"max_rate": 4 * len(BODY)}))
+    assert 0.2 <= time.monotonic() - began < 2
+
+
+def test_a_page_is_fetched_through_its_own_player(server: Server, tmp_path: Path) -> None:
+    """The real yt-dlp, whose generic extractor reads any page, in the place of YouTube and for a page of its own."""
+    params = ONCE.model_copy(update={"youtube_url": server.url("page-{id}")})
+    for uri in ("youtube:_raOc3-IRsw", "page+" + server.url("page")):
+        found = fetch(uri, DIGEST, tmp_path / "store", params)
+        assert found.read_bytes() == BODY
+    assert files(tmp_path / "store") == [f"{DIGEST[:2]}/{DIGEST}"]
+    small = params.model_copy(update={"max_bytes": 1_000_000})
+    error = refused("youtube:_raOc3-IRsw", tmp_path / "other", small)
+    assert (type(error), error.code) == (ItemError, "too_large")
+    assert files(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize(("path", "code"), [("404", "missing"), ("403", "fetch_failed"), ("500", "fetch_failed")])
+def test_a_page_that_is_gone_is_one_line(server: Server, tmp_path: Path, path: str, code: str) -> None:
+    params = ONCE.model_copy(update={"youtube_url": server.url(path + "-{id}")})
+    error = refused("youtube:_raOc3-IRsw", tmp_path, params)
+    assert (type(error), error.code) == (PassingError, code)
+    assert f"HTTP Error {path}" in str(error)
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("path", ["whole", "unsized"])

@@ -25,12 +25,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def test_a_folder_lists_its_videos_by_digest_and_place(root: Path) -> None:
+def test_a_folder_lists_its_files_by_digest_and_place(root: Path) -> None:
     outside = root.parent / "outside"
     listed = write_sources(str(outside), root)
     assert [(s["uri"], s["sha256"]) for s in listed] == [
         (str(outside / "b.MP4"), sha256_bytes(b"b")),
         (str(outside / "deep" / "ä b#1.mov"), sha256_bytes(b"a")),
+        (str(outside / "notes.doc"), sha256_bytes(b"no video")),  # refused later, by what it holds
     ]
     assert read_sources(root / "data" / "sources.csv") == listed
     assert [s["uri"] for s in write_sources("in", root)] == ["in/own.mkv"]
@@ -77,7 +78,7 @@ def test_an_unchanged_list_is_not_written_again(root: Path) -> None:
 
 def test_nothing_to_list_is_one_line(root: Path) -> None:
     (root / "empty").mkdir()
-    (root / "empty" / "readme.md").touch()
+    (root / "empty" / ".hidden.mp4").touch()
     (root / "none.txt").write_text("# nothing\n")
     (root / "none.csv").write_text("uri\n")
     (root / "other.csv").write_text("path,licence\na.mp4,\n")
@@ -85,7 +86,7 @@ def test_nothing_to_list_is_one_line(root: Path) -> None:
     (root / "in" / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
     for given, said in {
         "missing": "no sources at 'missing'",
-        "empty": "'empty' lists no videos: put files ending in .3gp .avi",
+        "empty": "'empty' lists no videos: put videos there, or name another place",
         "none.txt": "'none.txt' lists no videos",
         "none.csv": "'none.csv' lists no videos",
         "other.csv": "has no column 'uri'; its columns are path, licence",
