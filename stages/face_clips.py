@@ -59,7 +59,8 @@ def measure(path: Path, clips: Sequence[Candidate], options: FaceParams, tools: 
             while waiting and waiting[-1].first == frame.index:
                 active.append(_Measuring(waiting.pop(), options, tools, folder))
             boxes = [clip.box for clip in active]
-            for clip, landmarks in zip(active, tools.landmarks(frame.rgb, boxes), strict=True):
+            before = [clip.landmarks for clip in active]
+            for clip, landmarks in zip(active, tools.landmarks(frame.rgb, boxes, before), strict=True):
                 clip.add(frame, landmarks)
             yield from (clip.finish() for clip in active if clip.complete)
             active = [clip for clip in active if not clip.complete]
@@ -73,6 +74,7 @@ class _Measuring:
     def __init__(self, clip: Candidate, options: FaceParams, tools: Tools, folder: Path) -> None:
         self.clip, self.size, self.tools = clip, options.size, tools
         self.count = 0
+        self.landmarks: Floats | None = None  # (68,2) of the last frame, in pixels of the source
         samples = int(np.clip(clip.row["duration"] // _SAMPLE_SECONDS, 1, _MAX_SAMPLED))
         self.sampled, self.hashed = _spread(len(clip.boxes), samples), _spread(len(clip.boxes), _HASHED)
         self.points: list[Floats] = []
@@ -104,6 +106,7 @@ class _Measuring:
         crop, corner, extent = (x1, y1, x2, y2), np.array([x1, y1]), np.array([x2 - x1, y2 - y1])
         picture = extract(frame.rgb, crop, self.size)
         scale = np.array([frame.rgb.shape[1], frame.rgb.shape[0]])
+        self.landmarks = landmarks_68
         self.points.append((landmarks_68 / scale - corner) / extent)
         self.pts.append(frame.pts)
         self.blur.append(laplacian_variance(picture))

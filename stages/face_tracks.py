@@ -15,10 +15,11 @@ from svfr.faces.crop import crop_side, smooth_crops, square_crop
 from svfr.faces.detect import Detector, Face
 from svfr.faces.track import Track, track_faces
 from svfr.params import FaceParams
-from svfr.quality.cuts import CutDetector
+from svfr.quality.cuts import CUT_SIDE, CutDetector
 from svfr.tables import CLIPS, Row
-from svfr.video.decode import Frame, read_frames
+from svfr.video.decode import read_shown
 
+Rgb = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
@@ -57,26 +58,27 @@ def candidates(path: Path, video: Row, options: FaceParams, detect: Detector) ->
 def _tracks(path: Path, video: Row, options: FaceParams, detect: Detector) -> list[Track]:
     """Face tracks of every scene, numbered through the video. Detection on key frames and at cuts, tracking between.
 
-    Frames are converted at the size that the detector works at; boxes come back in pixels of the source.
+    Every frame is converted at the size at which cuts are looked for, those with a detection at the detector's; boxes
+    come back in pixels of the source.
     """
     ratio = np.ones(4)
     is_cut = CutDetector()
     scenes: list[list[tuple[int, list[Face]]]] = [[]]
-    waiting: list[tuple[int, Frame]] = []
+    waiting: list[tuple[int, int, Rgb]] = []  # scene, frame number, pixels
 
     def flush() -> None:
-        for (scene, frame), faces in zip(waiting, detect([frame.rgb for _, frame in waiting]), strict=True):
-            scenes[scene].append((frame.index, faces))
+        for (scene, number, _), faces in zip(waiting, detect([rgb for *_, rgb in waiting]), strict=True):
+            scenes[scene].append((number, faces))
         waiting.clear()
 
-    for frame in read_frames(path, max_side=detect.max_side):
-        height, width = frame.rgb.shape[:2]
-        ratio = np.tile([video["width"] / width, video["height"] / height], 2)
-        cut = is_cut(frame.rgb)
+    for frame in read_shown(path):
+        cut = is_cut(frame.rgb(CUT_SIDE))
         if cut:
             scenes.append([])
         if cut or frame.index % options.key_every == 0:
-            waiting.append((len(scenes) - 1, frame))
+            rgb = frame.rgb(detect.max_side)
+            ratio = np.tile([video["width"] / rgb.shape[1], video["height"] / rgb.shape[0]], 2)
+            waiting.append((len(scenes) - 1, frame.index, rgb))
         if len(waiting) == detect.batch:
             flush()
     if waiting:

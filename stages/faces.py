@@ -30,7 +30,7 @@ from svfr.quality.text import TextDetector
 from svfr.tables import Row, TableWriter, check_accounted, reject, write_table
 from svfr.video.shards import ShardWriter
 
-STAGE, VERSION = "faces", "2"
+STAGE, VERSION = "faces", "3"
 _SHARD_BYTES = 512 << 20
 Reasons = dict[str, tuple[str, str]]  # clip_id: (reason, explanation), both empty for a clip that stays
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
 
-_WIDTH = 256  # frames are shrunk to this width, as PySceneDetect's own scene manager does
+CUT_SIDE = 256  # frames need not be larger: PySceneDetect's own scene manager shrinks them to this width
 
 
 class CutDetector:
@@ -34,8 +34,10 @@ class CutDetector:
     def __call__(self, rgb: Rgb) -> bool:
         """Takes the next frame (H,W,3) uint8; True if a new scene begins with it."""
         height, width = rgb.shape[:2]
-        if width > _WIDTH:
-            rgb = np.asarray(cv2.resize(rgb, (_WIDTH, max(1, height * _WIDTH // width)), interpolation=cv2.INTER_AREA))
+        if width > CUT_SIDE:
+            rgb = np.asarray(
+                cv2.resize(rgb, (CUT_SIDE, max(1, height * CUT_SIDE // width)), interpolation=cv2.INTER_AREA)
+            )
         time = self._timecode(self._count, fps=Fraction(25))  # only the frame number matters here
         found = self._detector.process_frame(time, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
         self._count += 1

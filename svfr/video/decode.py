@@ -38,6 +38,18 @@ class Frame:
     rgb: NDArray[np.uint8]
 
 
+class Shown:
+    """One shown frame, decoded but not converted: its 0-based `index` in the video, `pts` in the stream's time base."""
+
+    def __init__(self, index: int, pts: int, frame: VideoFrame, scalers: dict[int | None, VideoReformatter]) -> None:
+        self.index, self.pts, self._frame, self._scalers = index, pts, frame, scalers
+
+    def rgb(self, max_side: int | None = None, bits: int = 8) -> NDArray[np.uint8]:
+        """(H,W,3) as in `Frame`; a frame larger than `max_side` is shrunk to it, which costs less than all of it."""
+        scaler = self._scalers.setdefault(max_side, VideoReformatter())
+        return _to_rgb(self._frame, scaler, bits, max_side)
+
+
 def read_frames(
     path: Path,
     *,
@@ -47,15 +59,27 @@ def read_frames(
     limits: Limits = Limits(),  # noqa: B008  (frozen)
     strict: bool = True,
     bits: int = 8,
-    max_side: int | None = None,
 ) -> Iterator[Frame]:
+    """Yields the frames that `read_shown` does, converted: uint8, or uint16 for 16 `bits`."""
+    for shown in read_shown(path, start=start, stop=stop, stride=stride, limits=limits, strict=strict):
+        yield Frame(shown.index, shown.pts, shown.rgb(bits=bits))
+
+
+def read_shown(
+    path: Path,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    stride: int = 1,
+    limits: Limits = Limits(),  # noqa: B008  (frozen)
+    strict: bool = True,
+) -> Iterator[Shown]:
     """Yields frames `start, start + stride, ...` below `stop` (None: to the end) of `path`, one at a time.
 
     A start behind the first key frame seeks to the key frame before it; the pixels are those of a decode from the
     beginning. Good frames are yielded until damage raises `ItemError`: `truncated` (the file ends early) or `corrupt`
     (damaged inside: a broken frame, an error in the decoder's log, fewer frames than packets); with `strict=False`
-    the frames just end there. Larger frames than `max_side` are shrunk to it as they are converted, which costs less
-    than converting them whole. Other codes as in `probe`.
+    the frames just end there. Other codes as in `probe`.
     """
     if start < 0 or stride < 1:
         raise ValueError(f"start {start} must be >= 0 and stride {stride} >= 1")
@@ -63,7 +87,7 @@ def read_frames(
     with open_watched(path) as (container, stream, errors):
         check_size(path, stream, limits)
         index = read_index(container, stream, errors)
-    scaler = VideoReformatter()
+    scalers: dict[int | None, VideoReformatter] = {}
     count = 0
     try:
         for number, frame in _frames(path, index, _key_before(index, start), limits):
@@ -72,7 +96,7 @@ def read_frames(
             count = number + 1
             if number >= start and (number - start) % stride == 0:
                 pts = frame.pts if frame.pts is not None else index.pts[number] if number < len(index.pts) else number
-                yield Frame(number, pts, _to_rgb(frame, scaler, bits, max_side))
+                yield Shown(number, pts, frame, scalers)
         if strict:
             _check_end(path, index, count)
     except (FFmpegError, _Damage) as error:

@@ -50,6 +50,15 @@ def test_landmarks_hardly_depend_on_the_detectors_box() -> None:
     assert locate(photo, []).shape == (0, 68, 2)
 
 
+def test_landmarks_go_on_from_the_frame_before_while_they_fit() -> None:
+    photo, locate = skimage.data.astronaut(), build_landmarker("dlib68")
+    alone = locate(photo, [_BOX])
+    moved = alone[0] + [6.0, 4.0]  # as the face stood one frame earlier
+    assert np.linalg.norm(locate(photo, [_BOX], [moved]) - alone, axis=-1).mean() < 2.5
+    far = alone[0] + [200.0, 200.0]
+    assert np.array_equal(locate(photo, [_BOX, _BOX], [far, None]), np.concatenate([alone, alone]))
+
+
 def test_five_points_are_means_and_corners() -> None:
     points = np.random.default_rng(0).normal(size=(4, 68, 2))
     five = five_points(points)

@@ -14,13 +14,14 @@ import av
 import numpy as np
 import pytest
 
-from stages import download
+from stages import download, faces
 from stages.fates import Tables, fates
 from stages.layout import Layout
 from stages.media import media_path, store_path
 from stages.sources import write_sources
 from svfr.artifacts import sha256_file
 from svfr.params import Params, load_params
+from svfr.sample import write
 from svfr.tables import Row, read_table
 from svfr.video.decode import read_frames
 
@@ -201,3 +202,23 @@ def test_a_part_of_a_local_file_and_a_whole_of_it(root: Path) -> None:
     assert {uri: row["n_frames"] for uri, row in rows.items()} == {"in/a#1.mp4": 50, "in/a#1.mp4#t=0.5": 37}
     assert refused == {}
     assert rows["in/a#1.mp4"]["video_id"] == rows["in/a#1.mp4"]["sha256"][:16]
+
+
+def test_one_more_video_costs_its_own_work(root: Path) -> None:
+    for number in range(29):
+        film(root / "in" / f"{number}.mp4", number)
+    (root / "in" / "hopper_close.mp4").write_bytes(write._scenes()["hopper_close.mp4"]())
+    params = params_of(root)
+
+    def executions() -> Counter[str]:
+        write_sources("in", root)
+        download.run(params, Path())
+        faces.run(params, Path())
+        cache = root / "cache" / "items"
+        return Counter({stage: len(list((cache / stage).rglob("*.tar"))) for stage in ("download", "faces")})
+
+    assert executions() == {"download": 30, "faces": 30}
+    before = {path: path.stat().st_mtime_ns for path in (root / "cache" / "items").rglob("*.tar")}
+    film(root / "in" / "one more.mp4", 99)
+    assert executions() == {"download": 31, "faces": 31}
+    assert {path: path.stat().st_mtime_ns for path in before} == before

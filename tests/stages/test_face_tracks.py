@@ -71,7 +71,7 @@ class Quiet:
         return Text(0.0, 0.0)
 
 
-def landmarks(frame: np.ndarray, boxes: Any) -> np.ndarray:
+def landmarks(frame: np.ndarray, boxes: Any, previous: Any) -> np.ndarray:
     grid = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 17), np.linspace(0.2, 0.8, 4)), -1).reshape(68, 2)
     return np.stack([np.array(b[:2]) + grid * (np.array(b[2:]) - np.array(b[:2])) for b in boxes])
 

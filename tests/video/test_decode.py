@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from svfr.errors import ItemError
-from svfr.video.decode import Frame, read_frames
+from svfr.video.decode import Frame, read_frames, read_shown
 from svfr.video.probe import Limits
 
 Maker = Callable[..., Path]
@@ -69,12 +69,13 @@ def test_large_frames_are_shrunk_on_request_and_small_ones_are_not(make_video: M
     path = make_video()
     (whole,) = read_frames(path, stop=1)
     side = max(whole.rgb.shape)
-    (small,) = read_frames(path, stop=1, max_side=side // 2)
-    assert max(small.rgb.shape) == side // 2
+    (shown,) = read_shown(path, stop=1)
+    small = shown.rgb(side // 2)
+    assert max(small.shape) == side // 2
     shrunk = whole.rgb.reshape(whole.rgb.shape[0] // 2, 2, whole.rgb.shape[1] // 2, 2, 3).mean((1, 3))
-    assert np.abs(small.rgb - shrunk).mean() < 4
-    (same,) = read_frames(path, stop=1, max_side=side)
-    assert np.array_equal(same.rgb, whole.rgb)
+    assert np.abs(small - shrunk).mean() < 4
+    assert np.array_equal(shown.rgb(side), whole.rgb)
+    assert np.array_equal(shown.rgb(side // 2), small)
 
 
 def test_an_early_end_comes_after_the_good_frames(make_video: Maker, tmp_path: Path) -> None:
