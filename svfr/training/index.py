@@ -93,17 +93,21 @@ def _check_training(clips: list[Clip], short: int, config: TrainConfig) -> None:
 
 
 def check_batch(clips: int, world: int, config: TrainConfig) -> None:
-    """Raises `UserError` if `world` workers ask for more clips a step than there are, or ULR has no negatives."""
-    wanted = world * config.params.batch_clips
+    """Raises `UserError` if a step wants too many clips, cannot be shared by `world`, or leaves ULR no negatives."""
+    wanted = config.params.batch_clips
+    if wanted % world:
+        raise UserError(
+            f"train.batch_clips {wanted} cannot be shared by {world} workers: "
+            f"make it a multiple of {world}, or change train.workers"
+        )
     if wanted > clips:
         raise UserError(
-            f"{world} workers x train.batch_clips {config.params.batch_clips} need {wanted} different clips a step, "
-            f"the training split has {clips}: lower train.workers or train.batch_clips"
+            f"train.batch_clips {wanted} asks for so many different clips a step, the training split has {clips}: "
+            "lower it" + (", with train.workers" if world > clips else "")
         )
     if wanted < 2 and config.params.lambda_ulr > 0:
         raise UserError(
-            "ULR compares clips, but a step holds only one: raise train.batch_clips or train.workers, "
-            "or set train.lambda_ulr to 0"
+            "ULR compares clips, but a step holds only one: raise train.batch_clips, or set train.lambda_ulr to 0"
         )
 
 
