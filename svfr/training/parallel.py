@@ -35,7 +35,8 @@ def _shard(model: TrainingModel, device: torch.device, half: bool) -> None:
     )
     for block in [*model.unet.down_blocks, model.unet.mid_block, *model.unet.up_blocks]:
         fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    # the outermost group too is given back after a forward without a backward, as in validation
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
 
 
 @contextmanager
