@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from svfr.errors import UserError
-from svfr.models.vae import encode_mean
 from svfr.training import checkpoint as store
 from svfr.training.config import TrainConfig
 from svfr.training.history import History, Row
@@ -25,7 +24,7 @@ from svfr.training.index import VIEWS, Index, check_batch, read_index
 from svfr.training.objective import NAMES, Losses
 from svfr.training.optimiser import learning_rate, set_learning_rate
 from svfr.training.order import RankSampler
-from svfr.training.pairs import Batch, PairDataset, join
+from svfr.training.pairs import Batch, PairDataset, encode_degraded, join
 from svfr.training.parallel import last_backward
 from svfr.training.preview import write_preview
 from svfr.training.speed import matmul_flops, peak_memory_mb, step_flops
@@ -171,15 +170,9 @@ class _Loop:
             self.flops = step_flops(forward, self.accelerator.backward, self.params.gradient_checkpointing)
         return kept[0]
 
-    @torch.no_grad()
     def prepare(self, batch: Batch) -> Batch:
         """The batch on the device, degraded pixels turned into latents."""
-        batch = batch.to(self.accelerator.device)
-        if batch.lq.dtype == torch.uint8:
-            views, frames = batch.lq.shape[:2]
-            pixels_NCHW = batch.lq.flatten(0, 1).float() / 127.5 - 1
-            batch.lq = encode_mean(self.trainer.vae, pixels_NCHW).unflatten(0, (views, frames))
-        return batch
+        return encode_degraded(batch.to(self.accelerator.device), self.trainer.vae)
 
     def _over_ranks(self, values: Tensor) -> tuple[list[float], bool]:
         """Means of the figures over ranks, and whether any rank was asked to stop: one small all-reduce."""
