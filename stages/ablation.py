@@ -42,12 +42,8 @@ def run(params: Params, root: Path) -> None:
     reports = Layout(root).reports / "ablation"
     write_json(reports / "figures.json", done)
     write_text(reports / "table.md", report(done))
-    shown = {
-        title: features[name]
-        for name, title in ((WITHOUT_ULR, "without ULR"), (WITH_ULR, "with ULR"))
-        if name in features
-    }
-    if shown:
+    titles = {WITHOUT_ULR: "without ULR", WITH_ULR: "with ULR"}
+    if shown := {title: features[name] for name, title in titles.items() if name in features}:
         feature_figure(shown, reports / "features.png")
     print(report(done))
 
@@ -55,22 +51,15 @@ def run(params: Params, root: Path) -> None:
 def report(done: Mapping[str, Mapping[str, Any]]) -> str:
     """Both tables as Markdown: the paper's layout (ours / paper), then what the losses did to the features."""
     head = "| row | | " + " | ".join(_LAYOUT[metric] for metric in METRICS) + " |"
-    lines = [
-        "Cells: bfr / color / inpaint. `-`: not measured. The paper's are on VFHQ-test, ours on this project's",
-        "",
-    ]
-    lines[0] += " held-out pairs."
-    lines += [head, "|---" * (len(METRICS) + 2) + "|"]
+    lines = ["Cells: bfr / color / inpaint; `-`: not measured. The paper's are on VFHQ-test, ours on held-out pairs."]
+    lines += ["", head, "|---" * (len(METRICS) + 2) + "|"]
     for row in ROWS:
         ours = done.get(row.name, {}).get("eval", {})
         lines.append(f"| {row.title} | ours | " + " | ".join(_ours(ours, metric) for metric in METRICS) + " |")
         if row.paper:
             lines.append("| | paper | " + " | ".join(_paper(row, metric) for metric in METRICS) + " |")
-    lines += [
-        "",
-        "| row | mid-block cosine: same clip | other clips | gap | nearest is the same clip | landmarks, px of 256 |",
-    ]
-    lines += ["|---" * 6 + "|"]
+    lines += ["", "Mid-block features: cosines of two views, nearest neighbours; landmark error in pixels of 256.", ""]
+    lines += ["| row | same clip | other clips | gap | nearest shows the same clip | landmarks |", "|---" * 6 + "|"]
     lines += [_features(row, done[row.name]) for row in ROWS if row.name in done]
     missing = [row.name for row in ROWS if row.name not in done]
     return "\n".join([*lines, *([f"\nNot finished: {', '.join(missing)}."] if missing else [])]) + "\n"

@@ -98,10 +98,7 @@ def row_folder(root: Path, row: Ablation) -> Path:
 
 def finished(folder: Path) -> bool:
     """Whether the row was trained and evaluated."""
-    layout = Layout(folder)
-    return (layout.reports / "train" / "metrics.json").is_file() and (
-        layout.reports / "eval" / "metrics.json"
-    ).is_file()
+    return all((Layout(folder).reports / part / "metrics.json").is_file() for part in ("train", "eval"))
 
 
 def figures(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
