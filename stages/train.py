@@ -59,7 +59,7 @@ def run(params: Params, root: Path) -> None:
         sys.exit(143)
     export_model(config, complete_checkpoints(folder / "checkpoints")[-1], layout.model)
     _report(folder, layout.reports / "train", params.train)
-    log.finish("FINISHED", [layout.reports / "train", *sorted(folder.glob("previews/*.png"))])
+    log.finish("FINISHED", [layout.reports / "train"])
 
 
 def _step(folder: Path) -> int:
