@@ -29,6 +29,7 @@ from svfr.training.checkpoint import complete_checkpoints, load_state
 from svfr.training.config import TrainConfig
 from svfr.training.export import export_model
 from svfr.training.history import TIMING, Row, history_csv, read_history
+from svfr.training.index import VIEWS
 from svfr.training.loop import train
 
 _ERROR, _STOP = "error.txt", "stop"
@@ -58,7 +59,7 @@ def run(params: Params, root: Path) -> None:
         sys.exit(143)
     export_model(config, complete_checkpoints(folder / "checkpoints")[-1], layout.model)
     _report(folder, layout.reports / "train", params.train)
-    log.finish("FINISHED", [layout.reports / "train", *sorted(folder.glob("previews/*.png"))])
+    log.finish("FINISHED", [layout.reports / "train"])
 
 
 def _step(folder: Path) -> int:
@@ -157,9 +158,10 @@ def final_figures(rows: list[Row], params: TrainParams) -> dict[str, float]:
     figures = {name: fmean(row[name] for row in last if name in row) for name in names}
     figures |= {n: v for row in rows for n, v in row.items() if n.startswith("val_")}
     seconds = median(row["seconds"] for row in rows)
-    views = 2 * params.batch_clips * params.workers * params.accumulate
+    views = VIEWS * params.batch_clips * params.accumulate
     figures |= {"steps": rows[-1]["step"], "skipped": rows[-1].get("skipped", 0.0), "steps_per_second": 1 / seconds}
     figures |= {"views_per_second": views / seconds, "memory_mb": max(row["memory_mb"] for row in rows)}
+    figures |= {"mfu": median(row.get("mfu", 0.0) for row in rows)}
     return {name: float(f"{value:.6g}") for name, value in figures.items()}
 
 

@@ -39,6 +39,7 @@ class MlflowLog:
         self.sent = -1.0  # the last step whose figures MLflow has
         self._client: Any = None
         self._run_id = ""
+        self._shown: set[Path] = set()  # previews that MLflow has
 
     def send(self, rows: list[Row]) -> None:
         """Sends the rows of steps that were not sent yet; after a failure nothing until `finish`."""
@@ -82,6 +83,9 @@ class MlflowLog:
         if fresh:
             self.sent = fresh[-1]["step"]
             self._remember()
+        for preview in sorted(set(self.folder.glob("previews/*.png")) - self._shown):
+            self._client.log_artifact(self._run_id, str(preview), "previews")
+            self._shown.add(preview)
 
     def _connect(self) -> None:
         if self._run_id:

@@ -163,20 +163,36 @@ def weights_get(
             typer.echo(get(name, offline_folder=offline, progress=show))
 
 
-@weights_app.command("verify", epilog="Example: svfr weights verify yunet arcface")
+@weights_app.command("verify", epilog="Example: svfr weights verify yunet arcface models/svfr")
 def weights_verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Names; default: every file that is here.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names, model folders; default: all files here.")] = None,
 ) -> None:
     """Compare files with their digests. Exit status 1 if one is damaged, or named and missing."""
     from svfr.weights import verify
 
-    states = verify(names or None)
-    shown = [state for state in states if names or state.state != "missing"]
+    folders = [Path(name) for name in names or [] if Path(name).is_dir()]
+    sound = [_verify_folder(folder) for folder in folders]
+    files = [name for name in names or [] if not Path(name).is_dir()]
+    states = verify(files or None) if files or not folders else []
+    shown = [state for state in states if files or state.state != "missing"]
     for state in shown:
         typer.echo(f"{state.weight.name:<20} {state.state:<8} {state.sha256 or ''}")
-    if not shown:
+    if not shown and not folders:
         typer.echo("no weights are here yet: svfr weights get NAME")
-    raise typer.Exit(0 if all(state.state == "ok" for state in shown) else 1)
+    raise typer.Exit(0 if all(sound) and all(state.state == "ok" for state in shown) else 1)
+
+
+def _verify_folder(folder: Path) -> bool:
+    from svfr.models.folder import verify_model_folder
+
+    try:
+        digests = verify_model_folder(folder)["digests"]
+    except UserError as error:
+        typer.echo(f"{folder} damaged: {error}")
+        return False
+    for name, digest in sorted(digests.items()):
+        typer.echo(f"{folder / name} ok {digest}")
+    return True
 
 
 @weights_app.command("import", epilog="Example: svfr weights import unet.pth id_linear.pth arcface.pth svd models/svfr")

@@ -151,20 +151,24 @@ class TrainParams(Section):
     threads: int = Field(1, ge=1)
     gpus_per_worker: float = Field(0.0, ge=0)
     steps: int = Field(1000, ge=1)
-    batch_clips: int = Field(2, ge=1)  # clips per worker and step; every clip appears under two recipes
+    batch_clips: int = Field(2, ge=1)  # clips of a step over all workers; every clip appears under two recipes
     frames: int = Field(16, ge=1)
     lr: float = Field(1e-5, gt=0)
     warmup: int = Field(0, ge=0)
     lr_decay: Literal["constant", "cosine"] = "cosine"
-    parts: Literal["all", "temporal"] = "all"  # which layers of the U-Net are trained
+    parts: Literal["all", "temporal", "lora"] = "all"  # which layers of the U-Net are trained
+    lora_rank: int = Field(16, ge=1)
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # copies of the model on all workers, or its shards (FSDP2)
     weight_decay: float = Field(0.01, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     accumulate: int = Field(1, ge=1)
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
     ema: float = Field(0.999, ge=0, lt=1)
     sigma_mean: float = 0.7  # ln sigma ~ N(mean, std); SVD fine-tuning practice
     sigma_std: float = Field(1.6, gt=0)
+    weighting: Literal["edm", "snr", "min_snr", "soft_min_snr"] = "edm"  # of the noise loss; see svfr.diffusion.edm
+    weighting_gamma: float = Field(5.0, gt=0)  # the SNR at which min_snr and soft_min_snr level off
     lambda_ulr: float = Field(0.01, ge=0)  # SVFR supp. Tab. 1
     lambda_prior: float = Field(0.1, ge=0)
     ulr_tau: float = Field(0.1, gt=0)  # unknown in the paper; ours
@@ -180,6 +184,8 @@ class TrainParams(Section):
     validation_pairs: int = Field(4, ge=1)
     preview_steps: int = Field(0, ge=0)  # sampling steps of the picture restored at every validation; 0 = none
     loader_workers: int = Field(0, ge=0)  # processes that read, decode and degrade ahead of the step
+    prefetch: int = Field(2, ge=1)  # batches that each of them keeps ready
+    peak_tflops: float = Field(0.0, ge=0)  # of one device, for the utilisation; 0 = measured by a matrix product
     max_failures: int = Field(2, ge=0)
     seed: int = 0
 

@@ -59,6 +59,22 @@ def loss_weight(sigma: Sigma) -> Sigma:
     return (1 + sigma**2) / sigma**2
 
 
+def loss_weight_of(kind: str, sigma: Tensor, gamma: float) -> Tensor:
+    """Weight of the squared error of x0 at noise levels `sigma` > 0, of the same shape; SNR = 1 / sigma^2.
+
+    edm           SNR + 1                 Karras et al. 2022, table 1, with unit variance: SVD's, `loss_weight`
+    snr           SNR                     Ho et al. 2020: the plain error of the noise
+    min_snr       min(SNR, gamma)         Hang et al. 2023; gamma 5 there
+    soft_min_snr  1 / (1/SNR + 1/gamma)   Crowson et al. 2024: its smooth form; gamma 4 there
+    """
+    snr = sigma**-2
+    if kind == "edm":
+        return snr + 1
+    if kind == "snr":
+        return snr
+    return snr.clamp(max=gamma) if kind == "min_snr" else 1 / (1 / snr + 1 / gamma)
+
+
 def sample_sigmas(
     count: int, mean: float = 0.7, std: float = 1.6, *, generator: torch.Generator | None = None
 ) -> Tensor:

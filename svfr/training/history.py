@@ -10,7 +10,14 @@ from pathlib import Path
 from svfr.artifacts import write_text
 
 FILE = "metrics.jsonl"
-TIMING = ("seconds", "data_seconds", "memory_mb")  # what differs between two runs of one configuration
+# what differs between two runs of one configuration
+TIMING = (
+    "seconds",
+    "data_seconds",
+    "views_per_second",
+    "memory_mb",
+    "mfu",
+)
 
 Row = dict[str, float]
 

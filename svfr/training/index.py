@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +40,22 @@ class Index:
 
 def read_index(config: TrainConfig) -> Index:
     """Joins the three tables. Raises `UserError` for a missing latent, latents of another VAE, no clip to train on."""
+    found, short = read_clips(config, ("train", "val"))
+    _check_training(found["train"], short, config)
+    return Index(found["train"], found["val"], short)
+
+
+def read_clips(config: TrainConfig, splits: Sequence[str]) -> tuple[dict[str, list[Clip]], int]:
+    """The clips of each split, ordered by clip_id, and how many were too short. Raises `UserError` as `read_index`."""
     clips = {row["clip_id"]: row for row in read_table(config.clips, "clips")}
     latents = {row["clip_id"]: row for row in read_table(config.latents, "latents")}
     rejected = _rejected(config.latents.parent / "rejects.parquet")
     vae = read_model_config(config.base)["digests"]["vae.safetensors"]
     views: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for pair in read_table(config.pairs, "pairs"):
-        if pair["split"] in ("train", "val") and pair["clip_id"] not in rejected:
+        if pair["split"] in splits and pair["clip_id"] not in rejected:
             views[pair["split"], pair["clip_id"]].append(pair)
-    found: dict[str, list[Clip]] = {"train": [], "val": []}
+    found: dict[str, list[Clip]] = {split: [] for split in splits}
     short = 0
     for (split, clip_id), pairs in sorted(views.items()):
         if clip_id not in clips:
@@ -64,8 +72,7 @@ def read_index(config: TrainConfig) -> Index:
             short += 1
             continue
         found[split].append(Clip(clips[clip_id], latents[clip_id], pairs))
-    _check_training(found["train"], short, config)
-    return Index(found["train"], found["val"], short)
+    return found, short
 
 
 def _rejected(path: Path) -> set[str]:
@@ -93,17 +100,21 @@ def _check_training(clips: list[Clip], short: int, config: TrainConfig) -> None:
 
 
 def check_batch(clips: int, world: int, config: TrainConfig) -> None:
-    """Raises `UserError` if `world` workers ask for more clips a step than there are, or ULR has no negatives."""
-    wanted = world * config.params.batch_clips
+    """Raises `UserError` if a step wants too many clips, cannot be shared by `world`, or leaves ULR no negatives."""
+    wanted = config.params.batch_clips
+    if wanted % world:
+        raise UserError(
+            f"train.batch_clips {wanted} cannot be shared by {world} workers: "
+            f"make it a multiple of {world}, or change train.workers"
+        )
     if wanted > clips:
         raise UserError(
-            f"{world} workers x train.batch_clips {config.params.batch_clips} need {wanted} different clips a step, "
-            f"the training split has {clips}: lower train.workers or train.batch_clips"
+            f"train.batch_clips {wanted} asks for so many different clips a step, the training split has {clips}: "
+            "lower it" + (", with train.workers" if world > clips else "")
         )
     if wanted < 2 and config.params.lambda_ulr > 0:
         raise UserError(
-            "ULR compares clips, but a step holds only one: raise train.batch_clips or train.workers, "
-            "or set train.lambda_ulr to 0"
+            "ULR compares clips, but a step holds only one: raise train.batch_clips, or set train.lambda_ulr to 0"
         )
 
 

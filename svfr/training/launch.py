@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 
 from svfr.errors import UserError
 from svfr.params import load_params
+from svfr.progress import Progress
 from svfr.training.config import TrainConfig
 from svfr.training.export import export_model
+from svfr.training.history import Row
 from svfr.training.loop import train
 
 
@@ -31,7 +34,8 @@ def main() -> None:
         params = load_params().train
         torch.set_num_threads(params.threads)
         config = TrainConfig.below(Path(), params)
-        summary = train(config, should_stop=lambda: bool(asked))
+        with Progress("train", params.steps, "steps") as progress:
+            summary = train(config, should_stop=lambda: bool(asked), on_step=partial(_show, progress))
         main_rank = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         if summary.finished and main_rank:
             export_model(config, summary.checkpoint, Path("models") / "svfr")
@@ -41,6 +45,10 @@ def main() -> None:
     if not summary.finished:
         print(f"stopped at step {summary.step}, saved in {summary.checkpoint}: run again to go on", file=sys.stderr)
         sys.exit(143)
+
+
+def _show(progress: Progress, row: Row) -> None:
+    progress.advance(int(row["step"]) - progress.done, note=f"loss {row['loss']:.4f}")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +17,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from svfr.errors import UserError
-from svfr.models.vae import encode_mean
 from svfr.training import checkpoint as store
 from svfr.training.config import TrainConfig
-from svfr.training.history import History
-from svfr.training.index import Index, check_batch, read_index
-from svfr.training.objective import NAMES
+from svfr.training.history import History, Row
+from svfr.training.index import VIEWS, Index, check_batch, read_index
+from svfr.training.objective import NAMES, Losses
 from svfr.training.optimiser import learning_rate, set_learning_rate
 from svfr.training.order import RankSampler
-from svfr.training.pairs import Batch, PairDataset, join
+from svfr.training.pairs import Batch, PairDataset, encode_degraded, join
+from svfr.training.parallel import last_backward
 from svfr.training.preview import write_preview
+from svfr.training.speed import matmul_flops, peak_memory_mb, step_flops
 from svfr.training.trainer import Trainer
 from svfr.training.validate import Validation, figures
 
@@ -44,34 +43,35 @@ class Summary:
     checkpoint: Path
 
 
-def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) -> Summary:
+def train(
+    config: TrainConfig,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: Callable[[Row], None] = lambda row: None,
+) -> Summary:
     """Trains until `params.steps`, from the newest whole checkpoint of this configuration if there is one.
 
-    Writes `<run>/metrics.jsonl`, `<run>/checkpoints/` and `<run>/previews/` from rank 0. When `should_stop()` is true
-    on any rank, all save and return after the current step. Raises `UserError` for unusable inputs, a checkpoint of
-    another configuration, a full disk, or a loss that stays non-finite.
+    Writes `<run>/metrics.jsonl`, `<run>/checkpoints/` and `<run>/previews/`; `on_step` gets each new row of figures
+    on rank 0. When `should_stop()` is true on any rank, all save and return after the current step. Raises
+    `UserError` for unusable inputs, a checkpoint of another configuration, a full disk, or a loss that stays
+    non-finite.
     """
     run_dir = config.run_dir()
     accelerator = make_accelerator(config)
     index = read_index(config)
     check_batch(len(index.train), accelerator.num_processes, config)
-    return _Loop(config, run_dir, accelerator, index, should_stop).run()
+    return _Loop(config, run_dir, accelerator, index, should_stop, on_step).run()
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """The Accelerate object of this process; on the CPU if there is no CUDA or ACCELERATE_USE_CPU=1."""
+    """The Accelerate object of this process; on the CPU if there is no CUDA or ACCELERATE_USE_CPU=1.
+
+    Precision is the model's own affair (`TrainingModel.forward`), the same for copies and shards.
+    """
     return Accelerator(
         cpu=not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU") == "1",
-        mixed_precision=config.params.precision,
+        mixed_precision="no",
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
-
-
-def peak_memory_mb() -> float:
-    """Peak memory of this process so far in MiB: allocated on the GPU if there is one, else resident."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 class _Loop:
@@ -82,13 +82,15 @@ class _Loop:
         accelerator: Accelerator,
         index: Index,
         should_stop: Callable[[], bool],
+        on_step: Callable[[Row], None],
     ) -> None:
         self.params, self.run_dir, self.accelerator = config.params, run_dir, accelerator
-        self.should_stop = should_stop
+        self.should_stop, self.on_step = should_stop, on_step
         self.trainer = Trainer(config, accelerator, index)
         self.validation = Validation(index.validation, config)
         self.data = PairDataset(index.train, config)
         self.history: History | None = None
+        self.flops = 0  # of a micro-step on one rank, counted in the first one
 
     def run(self) -> Summary:
         """Goes on from the newest checkpoint to the last step, or to where it is asked to stop."""
@@ -112,11 +114,12 @@ class _Loop:
                 )
             row = dict(zip(NAMES, means, strict=True)) | {"grad_norm": norm, "data_seconds": waited}
             row |= {"lr": learning_rate(state.step - 1, self.params), "skipped": float(state.skipped)}
+            row |= self._speed(time.perf_counter() - began)
             improved = state.step % self.params.validate_every == 0 and self._validate(row)
-            self._record(row | {"seconds": time.perf_counter() - began, "memory_mb": peak_memory_mb()})
+            self._record(row)
             last = state.step == self.params.steps
             if stop or last or improved or state.step % self.params.checkpoint_every == 0:
-                self._save()
+                self.trainer.save(self.run_dir / "checkpoints")
             if stop and not last:
                 return self._summary(finished=False)
         return self._summary(finished=True)
@@ -126,7 +129,7 @@ class _Loop:
         sampler = RankSampler(
             state.position,
             (params.steps - state.step) * params.accumulate,
-            params.batch_clips,
+            params.batch_clips // self.accelerator.num_processes,
             self.accelerator.process_index,
             self.accelerator.num_processes,
         )
@@ -136,6 +139,7 @@ class _Loop:
                 batch_sampler=sampler,
                 collate_fn=join,
                 num_workers=params.loader_workers,
+                prefetch_factor=params.prefetch if params.loader_workers else None,
                 pin_memory=self.accelerator.device.type == "cuda",
                 persistent_workers=params.loader_workers > 0,
             )
@@ -148,22 +152,27 @@ class _Loop:
             began = time.perf_counter()
             batch = self.prepare(next(batches))
             waited += time.perf_counter() - began
-            quiet = micro + 1 < self.params.accumulate and self.accelerator.num_processes > 1
-            with self.accelerator.no_sync(self.trainer.model) if quiet else nullcontext():
-                losses = self.trainer.objective(self.trainer.model, batch)
-                self.accelerator.backward(losses.total / self.params.accumulate)
-            values += losses.values.cpu() / self.params.accumulate
+            with last_backward(self.trainer.model, last=micro + 1 == self.params.accumulate):
+                values += self._gradient(batch).values.cpu() / self.params.accumulate
         return values, self.trainer.update(), waited
 
-    @torch.no_grad()
+    def _gradient(self, batch: Batch) -> Losses:
+        """Adds the gradient of one micro-step; the first one of a process also counts its arithmetic."""
+        kept: list[Losses] = []
+
+        def forward() -> Tensor:
+            kept.append(self.trainer.objective(self.trainer.model, batch))
+            return kept[0].total / self.params.accumulate
+
+        if self.flops:
+            self.accelerator.backward(forward())
+        else:
+            self.flops = step_flops(forward, self.accelerator.backward, self.params.gradient_checkpointing)
+        return kept[0]
+
     def prepare(self, batch: Batch) -> Batch:
         """The batch on the device, degraded pixels turned into latents."""
-        batch = batch.to(self.accelerator.device)
-        if batch.lq.dtype == torch.uint8:
-            views, frames = batch.lq.shape[:2]
-            pixels_NCHW = batch.lq.flatten(0, 1).float() / 127.5 - 1
-            batch.lq = encode_mean(self.trainer.vae, pixels_NCHW).unflatten(0, (views, frames))
-        return batch
+        return encode_degraded(batch.to(self.accelerator.device), self.trainer.vae)
 
     def _over_ranks(self, values: Tensor) -> tuple[list[float], bool]:
         """Means of the figures over ranks, and whether any rank was asked to stop: one small all-reduce."""
@@ -173,7 +182,18 @@ class _Loop:
         means = (packed[:-1] / self.accelerator.num_processes).tolist()
         return means, bool(packed[-1] > 0)
 
-    def _validate(self, row: dict[str, float]) -> bool:
+    def _speed(self, seconds: float) -> Row:
+        """Throughput over all ranks, memory and utilisation of rank 0: model FLOP / (seconds x FLOP it could do)."""
+        params = self.params
+        peak = params.peak_tflops * 1e12 or matmul_flops(self.accelerator.device, params.precision == "bf16")
+        return {
+            "seconds": seconds,
+            "views_per_second": VIEWS * params.batch_clips * params.accumulate / seconds,
+            "memory_mb": peak_memory_mb(),
+            "mfu": self.flops * params.accumulate / (seconds * peak),
+        }
+
+    def _validate(self, row: Row) -> bool:
         """Adds held-out figures of the EMA weights to `row`; returns whether the held-out loss is the best so far."""
         if not len(self.validation):
             return False
@@ -181,9 +201,9 @@ class _Loop:
         state = self.trainer.state
         with self.trainer.ema_weights() as model:
             sums = self.validation.losses(model, self.trainer.objective, self.prepare, *ranks)
-            if self.accelerator.is_main_process and self.params.preview_steps:
-                path = self.run_dir / "previews" / f"step-{state.step:08d}.png"
-                write_preview(path, self.validation, model, self.trainer.vae, self.trainer.scheduler)
+        if self.params.preview_steps and (unet := self.trainer.averaged_unet()):
+            path = self.run_dir / "previews" / f"step-{state.step:08d}.png"
+            write_preview(path, self.validation, unet, self.trainer.vae, self.trainer.scheduler)
         if ranks[1] > 1:
             sums = sums.to(self.accelerator.device)
             dist.all_reduce(sums)
@@ -193,16 +213,11 @@ class _Loop:
         state.best_step, state.best_loss = state.step, row["val_loss"]
         return True
 
-    def _record(self, row: dict[str, float]) -> None:
+    def _record(self, row: Row) -> None:
         if self.history is not None:
-            self.history.append({"step": float(self.trainer.state.step), **row})
-
-    def _save(self) -> None:
-        if self.accelerator.is_main_process:
-            folder = self.run_dir / "checkpoints"
-            store.save_checkpoint(folder, self.trainer.checkpoint())
-            store.prune(folder, self.params.keep_checkpoints, self.trainer.state.best_step)
-        self.accelerator.wait_for_everyone()
+            row = {"step": float(self.trainer.state.step), **row}
+            self.history.append(row)
+            self.on_step(row)
 
     def _summary(self, finished: bool) -> Summary:
         newest = store.complete_checkpoints(self.run_dir / "checkpoints")[-1]

@@ -18,12 +18,24 @@ def unet_input(noisy_BFCHW: Tensor, sigma_B: Tensor, lq_BFCHW: Tensor, reference
     return torch.cat([scaled, lq_BFCHW, reference], dim=2)
 
 
-def noise_loss(v_BFCHW: Tensor, x0_BFCHW: Tensor, noisy_BFCHW: Tensor, sigma_B: Tensor) -> Tensor:
+def noise_loss(
+    v_BFCHW: Tensor,
+    x0_BFCHW: Tensor,
+    noisy_BFCHW: Tensor,
+    sigma_B: Tensor,
+    weighting: str = "edm",
+    gamma: float = 5.0,
+) -> Tensor:
     """Loss of each item (B,), float32, from the network's output v for noisy x = x0 + sigma n.
 
-    Karras et al. 2022, eq. 8 with SVD's weight: the error of the denoised latents, weighted by (1 + sigma^2)/sigma^2,
-    which is the plain squared error of v.
+    Karras et al. 2022, eq. 8: the error of the denoised latents, weighted by `edm.loss_weight_of(weighting)`. SVFR
+    does not state its weight; "edm", SVD's, is the default and leaves the plain squared error of v.
     """
-    # L = lambda(sigma) || D(x; sigma) - x0 ||^2,  lambda = (1 + sigma^2) / sigma^2  =  || v - v_target ||^2
+    # L = lambda(sigma) || D(x; sigma) - x0 ||^2 = lambda(sigma) c_out(sigma)^2 || v - v_target ||^2
+    # edm: lambda = (1 + sigma^2) / sigma^2, so that lambda c_out^2 = 1
     target = edm.v_target(noisy_BFCHW, x0_BFCHW, sigma_B)
-    return (v_BFCHW.float() - target.float()).square().flatten(1).mean(1)
+    error_B = (v_BFCHW.float() - target.float()).square().flatten(1).mean(1)
+    if weighting == "edm":
+        return error_B
+    sigma = sigma_B.float()
+    return edm.loss_weight_of(weighting, sigma, gamma) * torch.as_tensor(edm.c_out(sigma)) ** 2 * error_B

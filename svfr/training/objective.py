@@ -43,7 +43,8 @@ class Objective:
         inputs = unet_input(noisy, batch.sigma, batch.lq, reference)
         time_B = torch.as_tensor(edm.c_noise(batch.sigma))
         out: Prediction = model(inputs, time_B, batch.identity, batch.keep, batch.task)
-        noise_B = noise_loss(out.v, x0, noisy, batch.sigma)
+        weighting, gamma = self.params.weighting, self.params.weighting_gamma
+        noise_B = noise_loss(out.v, x0, noisy, batch.sigma, weighting, gamma)
         return self._sum(out._replace(feature=out.v.new_zeros(0)) if local else out, batch, noise_B)
 
     def _sum(self, out: Prediction, batch: Batch, noise_B: Tensor) -> Losses:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from svfr.params import TrainParams
 
@@ -35,3 +35,18 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Sets the rate of every parameter group."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def moments(optimiser: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """The two running moments of a parameter; zeros before its first step, as AdamW starts."""
+    state = optimiser.state[parameter]
+    if not state:
+        state["step"] = torch.zeros((), device=parameter.device)
+        state |= {name: torch.zeros_like(parameter, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
+    return {name: state[name] for name in ("exp_avg", "exp_avg_sq")}
+
+
+def set_steps(optimiser: torch.optim.Optimizer, steps: int) -> None:
+    """Sets the number of steps that every parameter has seen, on which AdamW's bias correction depends."""
+    for state in optimiser.state.values():
+        state["step"].fill_(steps)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -19,6 +20,7 @@ from svfr.degrade import Recipe, apply_recipe, schedule_at
 from svfr.diffusion.edm import sample_sigmas
 from svfr.errors import ItemError, UserError
 from svfr.models.task import TASKS
+from svfr.models.vae import encode_mean
 from svfr.tables import Row
 from svfr.training.config import TrainConfig
 from svfr.training.index import VIEWS, Clip, points_of
@@ -61,6 +63,15 @@ class Batch:
 def join(items: list[Batch]) -> Batch:
     """Concatenates items along B; a DataLoader's `collate_fn`."""
     return Batch(**{f.name: torch.cat([getattr(item, f.name) for item in items]) for f in fields(Batch)})
+
+
+@torch.no_grad()
+def encode_degraded(batch: Batch, vae: AutoencoderKLTemporalDecoder) -> Batch:
+    """The batch with degraded pixels, if it holds any, turned into latents by `vae` on the batch's device."""
+    if batch.lq.dtype == torch.uint8:
+        pixels_NCHW = batch.lq.flatten(0, 1).float() / 127.5 - 1
+        batch.lq = encode_mean(vae, pixels_NCHW).unflatten(0, batch.lq.shape[:2])
+    return batch
 
 
 class PairDataset(Dataset[Batch]):

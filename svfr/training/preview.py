@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 
 from svfr.artifacts import atomic_write
 from svfr.degrade import Recipe, apply_recipe
 from svfr.diffusion.sampler import SVFRSampler
 from svfr.models.task import TASKS
-from svfr.training.model import TrainingModel
 from svfr.training.validate import Validation
 
 SHOWN = 4  # columns
@@ -24,7 +24,7 @@ SHOWN = 4  # columns
 def write_preview(
     path: Path,
     validation: Validation,
-    model: TrainingModel,
+    unet: UNetSpatioTemporalConditionModel,
     vae: AutoencoderKLTemporalDecoder,
     scheduler: Mapping[str, Any],
 ) -> None:
@@ -35,7 +35,7 @@ def write_preview(
     clean_THWC = validation.data.pixels(clip_number)[:frames]
     degraded_THWC = apply_recipe(clean_THWC, Recipe.from_row(pair), start=0)
     lq_NCHW = torch.from_numpy(np.ascontiguousarray(degraded_THWC)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    sampler = SVFRSampler(model.unet, vae, scheduler)
+    sampler = SVFRSampler(unet, vae, scheduler)
     task = {bit for bit in TASKS if pair[bit]}
     restored = sampler(
         lq_NCHW, task=task, steps=validation.params.preview_steps, window=frames, overlap=0 if frames == 1 else 1

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from svfr.errors import UserError
 from svfr.models.folder import load_model_folder
 from svfr.models.temporal_conv import use_planar_convolutions
 from svfr.training import checkpoint as store
@@ -19,14 +19,15 @@ from svfr.training.config import TrainConfig
 from svfr.training.index import Index, mean_shape
 from svfr.training.model import TrainingModel
 from svfr.training.objective import Objective
-from svfr.training.optimiser import build_optimiser
+from svfr.training.optimiser import build_optimiser, moments, set_steps
+from svfr.training.parallel import clip_gradient, spread_out, whole
 
 
 class Trainer:
-    """The trained state of one rank. All ranks hold the same values, so any of them could write the checkpoint."""
+    """The trained state of one rank: all of it, or with `fsdp` a shard of everything."""
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator, index: Index) -> None:
-        self.params, self.accelerator = config.params, accelerator
+        self.config, self.params, self.accelerator = config, config.params, accelerator
         self.identity = config.identity()
         bundle = load_model_folder(config.base)
         self.vae, self.scheduler = bundle.vae.to(accelerator.device), bundle.config["scheduler"]
@@ -34,8 +35,8 @@ class Trainer:
         if accelerator.device.type == "cpu":
             use_planar_convolutions(bundle.unet)
         self.plain = TrainingModel(bundle, self.params, shape).to(accelerator.device)
+        self.model = spread_out(self.plain, accelerator, self.params)
         self.optimiser = build_optimiser(self.plain, self.params)
-        self.model, self.optimiser = accelerator.prepare(self.plain, self.optimiser)
         self.objective = Objective(self.params, float(self.vae.config["scaling_factor"]))
         self.ema = EMAModel(self.plain.exported().values(), decay=self.params.ema, foreach=True)
         self.state = store.State()
@@ -45,7 +46,7 @@ class Trainer:
 
         A gradient that is not finite changes nothing but the counters. It is the same on all ranks, so all agree.
         """
-        norm = float(self.accelerator.clip_grad_norm_(self.plain.parameters(), self.params.clip_norm))
+        norm = clip_gradient(self.plain, self.params.clip_norm)
         if norm < float("inf"):
             self.optimiser.step()
             self.ema.step(self.plain.exported().values())
@@ -53,42 +54,61 @@ class Trainer:
             self.state.skipped += 1
         self.optimiser.zero_grad(set_to_none=True)
         self.state.step += 1
-        self.state.position += self.params.accumulate * self.params.batch_clips * self.accelerator.num_processes
-        self.state.ema_step = self.ema.optimization_step
+        self.state.position += self.params.accumulate * self.params.batch_clips
         return norm
 
     @contextmanager
     def ema_weights(self) -> Iterator[TrainingModel]:
         """The model with averaged weights in place of the trained ones, for as long as the block lasts."""
-        parameters = list(self.plain.exported().values())
-        self.ema.store(parameters)
-        self.ema.copy_to(parameters)
+        self._swap()
         try:
             yield self.plain
         finally:
-            self.ema.restore(parameters)
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, shadow in zip(self.plain.exported().values(), self.ema.shadow_params, strict=True):
+            kept = parameter.clone()
+            parameter.copy_(shadow)
+            shadow.copy_(kept)
+
+    def averaged_unet(self) -> UNetSpatioTemporalConditionModel | None:
+        """A whole U-Net of its own with averaged weights, on rank 0; all ranks have to ask for it."""
+        shadows = {
+            name: whole(shadow) for name, shadow in zip(self.plain.exported(), self.ema.shadow_params, strict=True)
+        }
+        if not self.accelerator.is_main_process:
+            return None
+        bundle = load_model_folder(self.config.base)
+        model = TrainingModel(bundle, self.params.model_copy(update={"lambda_ulr": 0.0}), shape_mean=None)
+        model.load_state_dict(shadows, strict=False)
+        model.merge()
+        return bundle.unet.to(self.accelerator.device).eval().requires_grad_(False)
 
     def resume(self, folder: Path) -> store.State:
         """Loads the newest whole checkpoint in `folder`, if any, on every rank; returns the state to go on from."""
         finished = store.complete_checkpoints(folder)
         if finished:
-            saved = store.load_checkpoint(finished[-1], self.identity)
-            try:
-                self.plain.load_state_dict(saved.model)
-                self.optimiser.load_state_dict(saved.optimiser)
-            except (RuntimeError, ValueError, KeyError) as error:
-                raise UserError(f"checkpoint {finished[-1]} does not fit this model: {error}") from error
-            for name, shadow in self._shadows().items():
-                shadow.copy_(saved.ema[name])
-            self.state = saved.state
-            self.ema.optimization_step = saved.state.ema_step
+            self.state = store.load_checkpoint(finished[-1], self.identity, self.tensors())
+            done = self.state.step - self.state.skipped
+            set_steps(self.optimiser, done)
+            self.ema.optimization_step = done
         return self.state
 
-    def checkpoint(self) -> store.Checkpoint:
-        """The present state, ready to be saved."""
-        # Accelerate may wrap the optimiser; the inner state is the one any later run can load
-        inner: torch.optim.Optimizer = getattr(self.optimiser, "optimizer", self.optimiser)
-        return store.Checkpoint(self.state, self.identity, self.plain.state_dict(), self._shadows(), inner.state_dict())
+    def save(self, folder: Path) -> None:
+        """Writes a checkpoint into `folder` and deletes those that are no longer kept; all ranks together."""
+        store.save_checkpoint(folder, self.state, self.identity, self.tensors())
+        if self.accelerator.is_main_process:
+            store.prune(folder, self.params.keep_checkpoints, self.state.best_step)
+        self.accelerator.wait_for_everyone()
 
-    def _shadows(self) -> dict[str, Tensor]:
-        return dict(zip(self.plain.exported(), self.ema.shadow_params, strict=True))
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint holds, by name; writing into these tensors changes the trainer."""
+        trained = self.plain.trained()
+        found = {f"model.{name}": parameter.detach() for name, parameter in trained.items()}
+        averages = zip(self.plain.exported(), self.ema.shadow_params, strict=True)
+        found |= {f"ema.{name}": shadow for name, shadow in averages}
+        for name, parameter in trained.items():
+            found |= {f"{kind}.{name}": value for kind, value in moments(self.optimiser, parameter).items()}
+        return found

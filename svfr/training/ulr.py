@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from svfr.training.ranks import distributed, rank_and_world
+
 
 def info_nce(
     query_ND: Tensor, key_MD: Tensor, query_clip_N: Tensor, key_clip_M: Tensor, own_N: Tensor, tau: float
@@ -33,7 +35,7 @@ def ulr_loss(feature_BD: Tensor, clip_B: Tensor, tau: float) -> Tensor:
     `feature_BD` unit vectors, `clip_B` integer clip numbers. Averaged over ranks (as DDP averages gradients) it is
     the loss of the whole batch in one process.
     """
-    first = dist.get_rank() * len(feature_BD) if _distributed() else 0
+    first = rank_and_world()[0] * len(feature_BD)
     own = torch.arange(first, first + len(feature_BD), device=feature_BD.device)
     return info_nce(feature_BD, gather_with_gradient(feature_BD), clip_B, gather_with_gradient(clip_B), own, tau)
 
@@ -48,7 +50,7 @@ def similarity(feature_BD: Tensor, clip_B: Tensor) -> tuple[Tensor, Tensor]:
 
 def gather_with_gradient(x: Tensor) -> Tensor:
     """Concatenates `x` of all ranks along dim 0; its backward sums the gradients that every rank has for each part."""
-    return _Gather.apply(x) if _distributed() else x  # type: ignore[no-any-return]
+    return _Gather.apply(x) if distributed() else x  # type: ignore[no-any-return]
 
 
 class _Gather(torch.autograd.Function):
@@ -63,7 +65,3 @@ class _Gather(torch.autograd.Function):
         total = grads[0].contiguous()
         dist.all_reduce(total)
         return total.chunk(dist.get_world_size())[dist.get_rank()]
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -48,11 +48,14 @@ class Validation:
         """This rank's sums and counts (quantiles + 1, 2): the noise loss per quantile; last the landmark error."""
         sums = torch.zeros(len(QUANTILES) + 1, 2, dtype=torch.float64)
         normal = NormalDist(self.params.sigma_mean, self.params.sigma_std)
-        for number in range(rank, len(self), world):
-            batch = prepare(self.item(number))
+        for first in range(0, len(self), world):  # all ranks take part in every call, as a sharded model needs
+            number = first + rank
+            batch = prepare(self.item(min(number, len(self) - 1)))
             for i, quantile in enumerate(QUANTILES):
                 sigma = math.exp(normal.inv_cdf(quantile))
                 losses = objective(model, replace(batch, sigma=torch.full_like(batch.sigma, sigma)), local=True)
+                if number >= len(self):
+                    continue
                 sums[i] += torch.tensor([float(losses.per_view.sum()), len(losses.per_view)])
                 error = float(losses.values[NAMES.index("landmark_px")])
                 if math.isfinite(error):

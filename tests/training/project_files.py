@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from safetensors import safe_open
 
 from stages.encode import encode_views
 from stages.layout import Layout
@@ -76,6 +78,20 @@ def write_latents(layout: Layout, bundle: ModelBundle, views: list[dict[str, Any
             row = {"clip_id": clip["clip_id"], "vae_sha256": bundle.config["digests"]["vae.safetensors"]}
             rows.append(row | {"n_frames": len(frames), "shard": ref.shard, "offset": ref.offset, "size": ref.size})
     layout.write("latents", rows, [])
+
+
+def saved_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint, whole: the parts of sharded ones are joined along their first dimension."""
+    parts: dict[str, list[tuple[list[int], torch.Tensor]]] = {}
+    for file in checkpoint.glob("*.safetensors"):
+        with safe_open(file, "pt") as shard:
+            where = json.loads(shard.metadata()["DCP_SHARDING_INFO"])
+            for name in shard.keys():  # noqa: SIM118
+                parts.setdefault(name, []).append((where[name]["saved_offsets"], shard.get_tensor(name)))
+    return {
+        name: torch.cat([t for _, t in sorted(found, key=lambda p: p[0])]) if len(found) > 1 else found[0][1]
+        for name, found in parts.items()
+    }
 
 
 def moving_picture(number: int, frames: int = FRAMES) -> np.ndarray:

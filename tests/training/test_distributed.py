@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from project_files import saved_tensors
 
-from svfr.training.checkpoint import OPTIMISER, complete_checkpoints
+from svfr.artifacts import sha256_file, write_json
+from svfr.training.checkpoint import DIGESTS, STATE, complete_checkpoints
 from svfr.training.config import TrainConfig
 from svfr.training.history import read_history
 from svfr.training.loop import train
@@ -29,28 +34,67 @@ train(TrainConfig(**{**vars(config), "runs": Path(sys.argv[3])}))
 """
 
 
-def _first_moments(config: TrainConfig) -> list[torch.Tensor]:
+def _first_moments(config: TrainConfig) -> dict[str, torch.Tensor]:
     """AdamW's first moments after one step: a tenth of the gradient, parameter by parameter."""
     (path,) = complete_checkpoints(config.run_dir() / "checkpoints")
-    state = torch.load(path / OPTIMISER, weights_only=True)["state"]
-    return [state[number]["exp_avg"] for number in sorted(state)]
+    return {name: value for name, value in saved_tensors(path).items() if name.startswith("exp_avg.")}
 
 
-@pytest.mark.slow
-def test_two_ranks_equal_one(configure: Callable[..., TrainConfig], project: Path, tmp_path: Path) -> None:
-    one, two = configure(batch_clips=4, **ONE_STEP), configure(batch_clips=2, **ONE_STEP)
-    train(one)
-    script = tmp_path / "child.py"
+def _on_two_ranks(config: TrainConfig, project: Path, folder: Path) -> None:
+    script = folder / "child.py"
     script.write_text(_CHILD)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [str(script), str(project), two.params.model_dump_json(), str(two.runs)]
+    arguments = [str(script), str(project), config.params.model_dump_json(), str(config.runs)]
     subprocess.run([*launcher, *arguments], env=environment, check=True, timeout=200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_equal_one(
+    configure: Callable[..., TrainConfig], project: Path, tmp_path: Path, strategy: str
+) -> None:
+    one = configure(batch_clips=4, **ONE_STEP)
+    two = replace(configure(batch_clips=4, strategy=strategy, **ONE_STEP), runs=tmp_path / "two")
+    train(one)
+    _on_two_ranks(two, project, tmp_path)
 
     (whole,), (halves,) = read_history(one.run_dir()), read_history(two.run_dir())
     for name in ("loss", "noise", "ulr", "prior", "grad_norm"):
         assert halves[name] == pytest.approx(whole[name], rel=1e-5), name
     # scalars such as the blending factors are sums with cancellation: their rounding error follows the terms' size
-    floor = 1e-7 * max(float(moment.norm()) for moment in _first_moments(one))
-    for a, b in zip(_first_moments(one), _first_moments(two), strict=True):
-        assert float((a - b).norm()) < 1e-5 * float(a.norm()) + floor
+    expected, found = _first_moments(one), _first_moments(two)
+    assert expected.keys() == found.keys()
+    floor = 1e-7 * max(float(moment.norm()) for moment in expected.values())
+    for name, a in expected.items():
+        assert float((a - found[name]).norm()) < 1e-5 * float(a.norm()) + floor, name
+
+
+@pytest.mark.slow
+def test_two_ranks_with_shards_stop_and_one_without_goes_on(
+    configure: Callable[..., TrainConfig], project: Path, tmp_path: Path
+) -> None:
+    """Elastic: the second half of a sharded run, done by another number of workers, ends where one worker ends."""
+    common = {"batch_clips": 4, "lr": 1e-4, "lr_decay": "constant", "validate_every": 2, "preview_steps": 1}
+    alone = configure(steps=4, **common)
+    train(alone)
+    elastic = replace(alone, runs=tmp_path / "elastic")
+    first = replace(configure(steps=2, strategy="fsdp", **common), runs=tmp_path / "first")
+    _on_two_ranks(first, project, tmp_path)
+    (half,) = complete_checkpoints(first.run_dir() / "checkpoints")
+    assert len(list(half.glob("shard-*"))) == 2
+    assert list((first.run_dir() / "previews").iterdir())
+
+    target = elastic.run_dir() / "checkpoints" / half.name
+    shutil.copytree(half, target)
+    state = json.loads((target / STATE).read_text())
+    state["config"]["params"]["steps"] = 4
+    write_json(target / STATE, state)
+    write_json(target / DIGESTS, {f.name: sha256_file(f) for f in target.iterdir() if f.name.endswith(("ors", STATE))})
+    train(elastic)
+    rows, expected = read_history(elastic.run_dir()), read_history(alone.run_dir())
+    assert [row["step"] for row in rows] == [3, 4]
+    for row, other in zip(rows, expected[2:], strict=True):
+        for name in ("loss", "noise", "ulr", "prior"):
+            assert row[name] == pytest.approx(other[name], rel=1e-4), name
+    assert rows[-1]["val_loss"] == pytest.approx(expected[-1]["val_loss"], rel=1e-4)

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from project_files import write_latents, write_project
-from safetensors.torch import load_file
+from project_files import saved_tensors, write_latents, write_project
 
 from stages.layout import Layout
 from svfr.errors import UserError
 from svfr.models.folder import load_model_folder
 from svfr.params import TrainParams
-from svfr.training.checkpoint import MODEL, complete_checkpoints
+from svfr.training.checkpoint import complete_checkpoints
 from svfr.training.config import TrainConfig
 from svfr.training.history import History, read_history
 from svfr.training.index import check_batch, read_index
@@ -96,7 +95,9 @@ def test_one_clip_a_step_has_no_negatives_for_ulr(configure: Configure) -> None:
 
 
 def test_more_workers_than_clips_are_refused(configure: Configure) -> None:
-    with pytest.raises(UserError, match=r"3 workers x train.batch_clips 2 need 6 .* the training split has 4"):
+    with pytest.raises(UserError, match=r"train.batch_clips 6 asks for .* the training split has 4: lower it, with"):
+        check_batch(4, 6, configure(batch_clips=6))
+    with pytest.raises(UserError, match=r"train.batch_clips 2 cannot be shared by 3 workers: make it a multiple of 3"):
         check_batch(4, 3, configure())
 
 
@@ -109,8 +110,8 @@ def test_a_single_view_of_a_clip_is_refused(tmp_path: Path, configure: Configure
 def test_a_gradient_that_is_not_finite_changes_no_weight_and_ends_training(own: Layout, configure: Configure) -> None:
     broken = {"frames": 1, "lambda_prior": 1e38, "lambda_ulr": 0.0, "wing_epsilon": 1e-30}
     summary = train(_config(own, configure, steps=3, **broken))
-    base = {f"unet.{name}": value for name, value in load_model_folder(own.base_model).unet.state_dict().items()}
-    trained = load_file(summary.checkpoint / MODEL)
+    base = {f"model.unet.{name}": value for name, value in load_model_folder(own.base_model).unet.state_dict().items()}
+    trained = saved_tensors(summary.checkpoint)
     assert all(torch.equal(trained[name], value) for name, value in base.items())
 
     config = _config(own, configure, steps=30, **broken)

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from project_files import saved_tensors
 
-from svfr.artifacts import sha256_file
 from svfr.errors import UserError
-from svfr.training.checkpoint import EMA, MARKER, MODEL, OPTIMISER, complete_checkpoints, load_checkpoint, prune
+from svfr.training.checkpoint import MARKER, check_config, complete_checkpoints, load_state, prune
 from svfr.training.config import TrainConfig
 from svfr.training.history import TIMING, read_history
 from svfr.training.loop import train
@@ -68,8 +69,9 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
     assert _launch(folder).wait() == 0
 
     resumed = run / "checkpoints" / "step-00000040"
-    for name in (MODEL, EMA, OPTIMISER):
-        assert sha256_file(resumed / name) == sha256_file(whole.checkpoint / name), name
+    expected, found = saved_tensors(whole.checkpoint), saved_tensors(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert _rows(run) == _rows(config.run_dir())
     assert (folder / "models" / "svfr" / "model.json").exists()
 
@@ -84,24 +86,26 @@ def test_sigterm_saves_and_exits_cleanly(configure: Callable[..., TrainConfig], 
     child.terminate()
     assert child.wait(60) == 143
     (saved,) = complete_checkpoints(run / "checkpoints")
-    assert load_checkpoint(saved, config.identity()).state.step == read_history(run)[-1]["step"]
+    check_config(saved, config.identity())
+    assert load_state(saved).step == read_history(run)[-1]["step"]
 
 
 def test_another_configuration_is_refused_by_name(configure: Callable[..., TrainConfig]) -> None:
     config = configure(steps=1, frames=1)
     saved = train(config).checkpoint
     with pytest.raises(UserError, match=r"another configuration \(params.lr: saved 0.001, now 0.5\)"):
-        load_checkpoint(saved, configure(steps=1, frames=1, lr=0.5).identity())
-    assert load_checkpoint(saved, configure(steps=1, frames=1, workers=7).identity()).state.step == 1
+        check_config(saved, configure(steps=1, frames=1, lr=0.5).identity())
+    check_config(saved, configure(steps=1, frames=1, workers=7).identity())
 
 
 def test_a_changed_checkpoint_is_not_loaded(configure: Callable[..., TrainConfig]) -> None:
     config = configure(steps=1, frames=1)
     saved = train(config).checkpoint
-    with (saved / MODEL).open("r+b") as file:
+    (shard,) = saved.glob("*.safetensors")
+    with shard.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\xff")
-    with pytest.raises(UserError, match=r"model.safetensors changed since it was written"):
+    with pytest.raises(UserError, match=r"shard-00001.* changed since it was written"):
         train(config)
 
 
