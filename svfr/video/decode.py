@@ -30,12 +30,14 @@ _CHECKS = "crccheck+bitstream+buffer"  # of ffmpeg's decoders: more of what is d
 class Frame:
     """One shown frame: its 0-based `index` in the video, `pts` in the stream's time base, `rgb` (H,W,3).
 
-    `rgb` is uint8 in 0..255, or uint16 in 0..65535 where 16 bits were asked for; rotation is applied.
+    `rgb` is uint8 in 0..255, or uint16 in 0..65535 where 16 bits were asked for; rotation is applied. `damaged`: see
+    svfr.video.tolerant.
     """
 
     index: int
     pts: int
     rgb: NDArray[np.uint8]
+    damaged: bool = False
 
 
 def read_frames(
@@ -48,6 +50,7 @@ def read_frames(
     strict: bool = True,
     bits: int = 8,
     max_side: int | None = None,
+    index: PacketIndex | None = None,
 ) -> Iterator[Frame]:
     """Yields frames `start, start + stride, ...` below `stop` (None: to the end) of `path`, one at a time.
 
@@ -55,14 +58,16 @@ def read_frames(
     beginning. Good frames are yielded until damage raises `ItemError`: `truncated` (the file ends early) or `corrupt`
     (damaged inside: a broken frame, an error in the decoder's log, fewer frames than packets); with `strict=False`
     the frames just end there. Larger frames than `max_side` are shrunk to it as they are converted, which costs less
-    than converting them whole. Other codes as in `probe`.
+    than converting them whole. `index` is that of the file, for callers who read it more than once. Other codes as in
+    `probe`.
     """
     if start < 0 or stride < 1:
         raise ValueError(f"start {start} must be >= 0 and stride {stride} >= 1")
     last = 1 << 62 if stop is None else stop
-    with open_watched(path) as (container, stream, errors):
-        check_size(path, stream, limits)
-        index = read_index(container, stream, errors)
+    if index is None:
+        with open_watched(path) as (container, stream, errors):
+            check_size(path, stream, limits)
+            index = read_index(container, stream, errors)
     scaler = VideoReformatter()
     count = 0
     try:
@@ -72,7 +77,7 @@ def read_frames(
             count = number + 1
             if number >= start and (number - start) % stride == 0:
                 pts = frame.pts if frame.pts is not None else index.pts[number] if number < len(index.pts) else number
-                yield Frame(number, pts, _to_rgb(frame, scaler, bits, max_side))
+                yield Frame(number, pts, to_rgb(frame, scaler, bits, max_side))
         if strict:
             _check_end(path, index, count)
     except (FFmpegError, _Damage) as error:
@@ -153,7 +158,9 @@ def _check_end(path: Path, index: PacketIndex, count: int) -> None:
         raise ItemError("corrupt", f"{path.name}: {message}; fetch the file again")
 
 
-def _to_rgb(frame: VideoFrame, scaler: VideoReformatter, bits: int, max_side: int | None) -> NDArray[np.uint8]:
+def to_rgb(
+    frame: VideoFrame, scaler: VideoReformatter, bits: int = 8, max_side: int | None = None
+) -> NDArray[np.uint8]:
     """YCbCr to RGB by the frame's own matrix and range tags (BT.601, limited, where it has none), turned upright."""
     form = "rgb24" if bits == 8 else "rgb48le"
     scale = min(1.0, max_side / max(frame.width, frame.height)) if max_side else 1.0
