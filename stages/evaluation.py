@@ -16,15 +16,16 @@ from PIL import Image
 from stages.engine import Result, Worker
 from stages.eval_summary import DEGRADED, MODEL, TRUTH, task_name
 from svfr.degrade import Recipe, apply_recipe, recipe_mask
-from svfr.diffusion.selfref import choose_anchor
+from svfr.diffusion.selfref import sharpness
 from svfr.errors import ItemError
 from svfr.faces.geometry import Box
 from svfr.metrics.base import Frames, Hints, Metric
 from svfr.metrics.baseline import build_baseline
 from svfr.metrics.distribution import I3dFeatures
 from svfr.metrics.registry import Backends, build_available
-from svfr.params import EvaluateParams
-from svfr.restore.model import Restorer, as_pixels, as_tensor, load_restorer
+from svfr.params import EvaluateParams, RestoreOptions
+from svfr.restore.model import Restorer, load_restorer
+from svfr.restore.pixels import as_pixels, as_tensor
 from svfr.restore.preserve import keep_luma
 from svfr.tables import Row, reject
 from svfr.video.clip import decode_clip
@@ -142,22 +143,13 @@ def restore_clip(
             "bad_size", f"the clip has {degraded.shape[1:3]} pixels, the model was made for {restorer.size}"
         )
     lq_N3SS = torch.stack([as_tensor(frame) for frame in degraded])
-    sampling: dict[str, Any] = {
-        "task": task,
-        "steps": params.steps,
-        "guidance": (params.guidance, params.guidance),
-        "window": restorer.window,
-        "overlap": min(3, restorer.window - 1),
-        "decode_chunk": restorer.window,
-        "seed": params.seed,
-    }
-    reference, tokens = None, None
-    if params.self_refer:
-        anchor = choose_anchor(restorer.sampler, lq_N3SS[: restorer.window], **sampling)
-        reference = anchor.reference.clamp(-1, 1)
-        tokens = restorer.tokens(reference, _face_box(hints, anchor.frame, restorer.size))
-    result = restorer.sampler(lq_N3SS, reference=reference, id_tokens=tokens, **sampling)
-    restored = np.stack([as_pixels(frame).astype(np.uint8) for frame in result.frames])
+    options = RestoreOptions(tasks=list(task), steps=params.steps, guidance=params.guidance, seed=params.seed)
+    network, anchor = restorer.network, None
+    if params.self_refer and network.refers:
+        anchor = network.choose_anchor(lq_N3SS[: network.window], sharpness, options)
+        anchor = restorer.with_tokens(anchor, _face_box(hints, anchor.frame, network.size))
+    frames = torch.cat(list(network.restore(iter([lq_N3SS]), anchor, options)))
+    restored = np.stack([as_pixels(frame).astype(np.uint8) for frame in frames])
     return keep_known(restored, degraded, task, hints.hole) if params.keep_known else restored
 
 

@@ -1,4 +1,4 @@
-"""Restores a folder of videos on Ray actors: one model per actor, one file at a time, one row per file.
+"""Restores many videos on Ray actors: one model per actor, one file at a time, one row per file.
 
     python -m stages.restore --model models/svfr --input old --output restored
 
@@ -17,26 +17,26 @@ from typing import Any
 from stages.engine import Item, Result, Worker, map_items
 from svfr.errors import UserError
 from svfr.params import EngineParams, RestoreOptions, RestoreParams, load_params
-from svfr.restore.batch import failed, plan, restore_one
+from svfr.restore.batch import Order, failed, options_of, plan, restore_one
+from svfr.restore.inputs import read_inputs
 from svfr.restore.ledger import VERSION, model_digest
-from svfr.restore.names import inputs_of
 from svfr.restore.report import FileReport, table, write_reports
 
 
 def run(source: Path, output: Path, model: Path, params: RestoreParams, engine: EngineParams) -> list[FileReport]:
-    """Restores every video and picture of the folder `source` into the folder `output`; returns a report for each.
+    """Restores every input of `source`, a folder, list or manifest, into the folder `output`: a report for each.
 
     `model` is a model folder. Outputs and rows depend on inputs, model and `params` only. Writes `report.json`,
     `report.parquet` and `report.html` into `output`. Where nothing is left to do, neither Ray nor a network is loaded.
     Raises `UserError` for a folder without inputs, a bad model, or missing weights; a bad file is a row.
     """
-    inputs = inputs_of(source)
+    inputs = read_inputs(source)
     if source.resolve() == output.resolve():
         raise UserError(f"{source}: input and output are the same folder; choose another --output")
     digest = model_digest(model)
     work = plan(inputs, output, digest, params)
     reports = work.done + (_restore(work.todo, model, digest, params, engine) if work.todo else [])
-    lost = {path.name for path in inputs} ^ {report.input for report in reports}
+    lost = {item.name for item in inputs} ^ {report.input for report in reports}
     if lost or len(reports) != len(inputs):
         raise AssertionError(f"restore: {len(inputs)} inputs, {len(reports)} rows, differing in {sorted(lost)[:5]}")
     write_reports(output, reports)
@@ -44,13 +44,22 @@ def run(source: Path, output: Path, model: Path, params: RestoreParams, engine: 
 
 
 def _restore(
-    todo: list[tuple[Path, Path]], model: Path, digest: str, params: RestoreParams, engine: EngineParams
+    todo: list[Order], model: Path, digest: str, params: RestoreParams, engine: EngineParams
 ) -> list[FileReport]:
     items = [
-        Item(source.name, source.name, {"source": str(source.resolve()), "destination": str(destination.resolve())})
-        for source, destination in todo
+        Item(
+            order.name,
+            order.name,
+            {
+                "name": order.name,
+                "source": str(order.source.resolve()),
+                "destination": str(order.destination.resolve()),
+                "options": order.options.model_dump(),
+            },
+        )
+        for order in todo
     ]
-    options = RestoreOptions.model_validate({name: getattr(params, name) for name in RestoreOptions.model_fields})
+    options = RestoreOptions.model_validate(options_of(params))
     # the ledger beside the outputs says what is done; the engine's item cache only carries rows back from the actors
     with tempfile.TemporaryDirectory() as folder:
         once = engine.model_copy(update={"cache": folder, "item_timeout": params.item_timeout})
@@ -69,8 +78,9 @@ def _build(model: Path, options: RestoreOptions) -> Worker:
         restorer.detector(options)
 
     def work(payload: dict[str, Any]) -> Result:
-        report = restore_one(Path(payload["source"]), Path(payload["destination"]), restorer, options)
-        return Result(rows=[report.row()])
+        own = RestoreOptions.model_validate(payload["options"])
+        order = Order(payload["name"], Path(payload["source"]), Path(payload["destination"]), own)
+        return Result(rows=[restore_one(order, restorer).row()])
 
     return work
 
@@ -78,7 +88,12 @@ def _build(model: Path, options: RestoreOptions) -> Worker:
 def main(arguments: list[str] | None = None) -> None:
     """The command line. A `UserError` ends it with one line and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m stages.restore", description="restores a folder of videos")
-    parser.add_argument("--input", type=Path, required=True, help="folder of videos and pictures")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        help="folder, list (.txt) or manifest (.csv, .parquet)",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder for the results, made if absent")
     parser.add_argument("--model", default="", help="model folder or models:/NAME@ALIAS; default: params.yaml")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))

@@ -76,13 +76,14 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on leaving it is synced and renamed, on an exception removed.
 
-    The temporary keeps the suffix, so that writers which choose a format by name work. Raises `UserError` when the
-    disk is full or not writable.
+    The temporary keeps the suffix, so that writers which choose a format by name work. A killed process leaves it; a
+    caller who cleans up after such names a folder `scratch`, of the same file system, to hold it. Raises `UserError`
+    when the disk is full or not writable.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = (scratch or path.parent) / f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}"
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,13 +96,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_dir(path: Path) -> Iterator[Path]:
+def atomic_dir(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Yields a new temporary folder beside `path`; on leaving it takes the place of `path`, which may exist.
+
+    `scratch` as in `atomic_write`.
 
     An old folder and the new one change places in one step where the file system can do that (Linux), so `path` is
     always one of them whole; elsewhere a process killed between two renames leaves `path` absent.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary = (scratch or path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}"
     old = temporary.with_name(temporary.name + ".old")
     try:
         with disk_errors(path):
@@ -110,6 +113,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _sync(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 temporary.replace(path)
             elif not _exchange(temporary, path):
@@ -139,6 +143,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON with sorted keys, atomically."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value that `write_json` wrote. Raises `OSError` or `ValueError`."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _sync(path: Path) -> None:

@@ -227,11 +227,19 @@ class RestoreOptions(Section):
     """Everything a restored file depends on besides its input and the model; see svfr.restore."""
 
     tasks: list[Literal["bfr", "color", "inpaint"]] = Field(["bfr"], min_length=1)
+    auto: bool = False  # bfr, with color if the input is grey, with inpaint if there is a mask; `tasks` is not used
     steps: int = Field(30, ge=1)
     guidance: float = Field(2.0, ge=0)
     self_refer: bool = True  # a first pass over one window finds the reference frame of a track
     reference_steps: int = Field(0, ge=0)  # of that first pass; 0 = as many as `steps`
-    reference: str = ""  # a photo of the person; replaces the first pass
+    strength: float = Field(1.0, gt=0, le=1)  # share of the steps that is run, from a lower noise level on
+    noise_aug: float = Field(0.0, ge=0)  # standard deviation of noise added to what the network is shown
+    solver: Literal["euler", "dpmpp_2m"] = "euler"  # second order needs fewer steps; lossy
+    guidance_interval: list[float] | None = Field(None, min_length=2, max_length=2)  # guide in these sigmas only; lossy
+    deep_every: int = Field(1, ge=1)  # the deep blocks at every k-th step only; lossy
+    reference: list[str] = []  # photos of persons, "photo.jpg" or "N=photo.jpg"; replace their first pass
+    link_faces: bool = True  # tracks of one person share a reference
+    drift_limit: float = Field(0.0, ge=0)  # a segment whose faces are further from it gets a new one; 0 = never
     region: Literal["faces", "frame"] = "faces"  # "frame": the whole picture is one region, no face needed
     detector: Literal["mtcnn", "dlib_hog", "yunet", "retinaface", "sfd"] = "yunet"
     detector_options: dict[str, Any] = {}
@@ -243,7 +251,7 @@ class RestoreOptions(Section):
     match_colour: bool = True
     mask: str = ""  # picture or video (white = hole), or "box:x1,y1,x2,y2" in source pixels
     crop_only: bool = False  # write the restored crop of the largest face instead of the whole frame
-    overlap: int = Field(3, ge=0)  # frames shared by neighbouring windows
+    overlap: int = Field(3, ge=0, le=16)  # frames shared by neighbouring windows
     segment: int = Field(64, ge=16)  # frames between two points at which a killed run goes on
     codec: Literal["libx264", "libx265", "libvpx-vp9", "ffv1"] = "libx264"
     crf: int = Field(16, ge=0, le=63)
@@ -251,6 +259,7 @@ class RestoreOptions(Section):
     seed: int = 77
     side_by_side: bool = True
     contact_sheet: bool = True
+    png_frames: bool = False  # the restored frames of a video as PNG files as well
 
 
 class RestoreParams(RestoreOptions):

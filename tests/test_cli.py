@@ -64,7 +64,7 @@ def test_restore_a_file_and_find_it_done(
     source = KIT["write_video"](tmp_path / "in.mp4", KIT["face_frames"](6))
     target = tmp_path / "new.mp4"
     assert call(monkeypatch, "restore", source, target, "--model", model) == 0
-    assert "1 files: 1 restored" in capsys.readouterr().out
+    assert "1 file: 1 restored" in capsys.readouterr().out
     record = json.loads((tmp_path / ".svfr" / "done" / "new.mp4.json").read_text())
     assert record["report"]["settings"]["steps"] == 2  # the model's own
     assert call(monkeypatch, "restore", source, target, "--model", model) == 0

@@ -39,7 +39,7 @@ from svfr.models.unet import IN_CHANNELS
 from svfr.models.vae import encode_mean, spatial_factor, upcast_encoder
 
 Progress = Callable[[int, int | None], None]
-ENCODE_CHUNK = 20  # frames encoded at a time; bounds memory only
+ENCODE_CHUNK = 20  # frames encoded at a time
 
 
 class SVFRSampler:
@@ -48,7 +48,8 @@ class SVFRSampler:
     `scheduler_config`: a diffusers scheduler config (`sigma_min`, `sigma_max`; Karras, v-prediction).
     `optimise=False` does all the work of the released code, also where its result is known; it is there to compare.
     `window_batch` windows share a network call. `decode_overlap` frames are cross-faded between decoded chunks of plan
-    `linear` (default: a quarter of the chunk). `shortcuts` are the lossy speed-ups of plan `linear`.
+    `linear` (default: a quarter of the chunk). `shortcuts` are the lossy speed-ups of plan `linear`. `encode_chunk`
+    frames are encoded at a time, which bounds memory and nothing else.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class SVFRSampler:
         window_batch: int = 1,
         decode_overlap: int | None = None,
         shortcuts: Shortcuts | None = None,
+        encode_chunk: int = ENCODE_CHUNK,
     ) -> None:
         if unet.config["in_channels"] != IN_CHANNELS:
             raise UserError(f"the U-Net has {unet.config['in_channels']} input channels, {IN_CHANNELS} needed")
@@ -73,6 +75,7 @@ class SVFRSampler:
         self.window_batch = window_batch
         self.decode_overlap = decode_overlap
         self.shortcuts = shortcuts or Shortcuts()
+        self.encode_chunk = encode_chunk
 
     @property
     def factor(self) -> int:
@@ -234,7 +237,7 @@ class SVFRSampler:
     def _encode(self, pixels_NCHW: Tensor, upcast: bool = True) -> Tensor:
         """Unscaled mean latents, float32, on the U-Net's device."""
         with upcast_encoder(self.vae, upcast):
-            return encode_mean(self.vae, pixels_NCHW, ENCODE_CHUNK).to(self.unet.device)
+            return encode_mean(self.vae, pixels_NCHW, self.encode_chunk).to(self.unet.device)
 
     def _condition(
         self, size: torch.Size, reference: Tensor | None, id_tokens: Tensor | None, task: Tensor, *, upcast: bool

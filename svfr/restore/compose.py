@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from svfr.faces.geometry import Box
 from svfr.params import RestoreOptions
-from svfr.restore.masks import Mask
+from svfr.restore.masks import Floats, Mask
 from svfr.restore.measure import RegionMeasure
-from svfr.restore.media import Media, Pixels
+from svfr.restore.media import Media
 from svfr.restore.model import Restorer
 from svfr.restore.names import Outputs
 from svfr.restore.paste import PasteStyle, paste
+from svfr.restore.pixels import Pixels
 from svfr.restore.scan import Region, Scan
-from svfr.restore.segments import RegionStore
 from svfr.restore.sheet import ContactSheet
-from svfr.restore.sink import Sink, open_sink, write_picture
+from svfr.restore.sink import FolderSink, Sink, open_sink, write_picture
+from svfr.restore.store import RegionStore
 from svfr.video.decode import Frame
 
 Advance = Callable[[int], None]
@@ -31,6 +34,7 @@ class Composition:
 
     files: list[Path] = field(default_factory=list)
     measures: list[RegionMeasure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -53,39 +57,75 @@ class Composer:
             for region, store in zip(self.result.regions, self.stores, strict=True)
         ]
         done = Composition(measures=[layer.measure for layer in layers])
+        holes = _Holes()
         sheet = ContactSheet(self.result.frames)
         masks = self.mask.read(0, self.result.frames) if self.mask else None
         with ExitStack() as stack:
-            main, pair = self._open(stack, outputs, scratch, done)
+            sinks, pair = self._open(stack, outputs, scratch, done)
             for frame in self.media.read(stop=self.result.frames):
                 hole = next(masks) if masks is not None else None
-                restored = frame.rgb
+                restored, boxes = frame.rgb, []
                 for layer in layers:
                     crop = layer.take(frame)
                     if crop is not None:
-                        restored = paste(restored, crop, layer.region.crop(frame.index), style, hole)
-                main.write(restored, frame.pts)
+                        boxes.append(layer.region.crop(frame.index))
+                        restored = paste(restored, crop, boxes[-1], style, hole, layer.region.opacity(frame.index))
+                if hole is not None:
+                    holes.add(hole, boxes)
+                for sink in sinks:
+                    sink.write(restored, frame.pts)
                 if pair is not None:
                     pair.write(np.concatenate([frame.rgb, restored], axis=1), frame.pts)
                 sheet.add(frame.index, frame.rgb, restored)
                 advance(1)
         if self.options.contact_sheet:
-            write_picture(outputs.contact_sheet, sheet.picture())
+            write_picture(outputs.contact_sheet, sheet.picture(), scratch)
             done.files.append(outputs.contact_sheet)
+        done.warnings += holes.warnings()
         return done
 
-    def _open(self, stack: ExitStack, outputs: Outputs, scratch: Path, done: Composition) -> tuple[Sink, Sink | None]:
+    def _open(
+        self, stack: ExitStack, outputs: Outputs, scratch: Path, done: Composition
+    ) -> tuple[list[Sink], Sink | None]:
+        """The sinks of restored frames, and the one of pairs."""
         info, options = self.media.info, self.options
-        main = open_sink(self.media, outputs.video, info.width, info.height, options, scratch)
+        sinks = [open_sink(self.media, outputs.video, info.width, info.height, options, scratch)]
         done.files.append(outputs.video)
-        stack.enter_context(main)
-        if not options.side_by_side:
-            return main, None
-        done.files.append(outputs.side_by_side)
-        pair_scratch = scratch / "pair"
-        pair = open_sink(self.media, outputs.side_by_side, 2 * info.width, info.height, options, pair_scratch)
-        stack.enter_context(pair)
-        return main, pair
+        if options.png_frames and self.media.kind == "video":
+            names = (f"{number:06d}" for number in count())
+            sinks.append(FolderSink(outputs.png_frames, names, scratch))
+            done.files.append(outputs.png_frames)
+        pair = None
+        if options.side_by_side:
+            done.files.append(outputs.side_by_side)
+            pair = open_sink(self.media, outputs.side_by_side, 2 * info.width, info.height, options, scratch / "pair")
+        for sink in (*sinks, *([pair] if pair else [])):
+            stack.enter_context(sink)
+        return sinks, pair
+
+
+@dataclass
+class _Holes:
+    """How much of a mask lies outside everything that is restored."""
+
+    pixels: int = 0
+    outside: int = 0
+
+    def add(self, hole_HW: Floats, boxes: list[Box]) -> None:
+        """Takes the mask of a frame and the normalised boxes that are restored in it."""
+        height, width = hole_HW.shape
+        left = hole_HW >= 0.5
+        self.pixels += int(left.sum())
+        for x1, y1, x2, y2 in boxes:
+            left[round(y1 * height) : round(y2 * height), round(x1 * width) : round(x2 * width)] = False
+        self.outside += int(left.sum())
+
+    def warnings(self) -> list[str]:
+        """A sentence if any was."""
+        if not self.outside:
+            return []
+        share = 100 * self.outside / self.pixels
+        return [f"{share:.0f} % of the mask lies outside the restored faces and stays as it was; see --whole-frame"]
 
 
 @dataclass

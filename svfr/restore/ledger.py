@@ -9,9 +9,9 @@ from typing import Any
 from svfr.artifacts import digest_of, sha256_bytes, sha256_file, write_json
 from svfr.errors import ItemError, UserError
 from svfr.params import RestoreOptions
-from svfr.restore.names import PICTURES
+from svfr.restore.names import PICTURES, parse_reference
 
-VERSION = "1"  # changes when the engine's code changes what it writes
+VERSION = "2"  # changes when the engine's code changes what it writes
 
 
 def model_digest(folder: Path) -> str:
@@ -22,6 +22,26 @@ def model_digest(folder: Path) -> str:
     return sha256_file(path)
 
 
+def model_config(folder: Path) -> dict[str, Any]:
+    """The contents of `model.json`. `UserError` if the folder is no model or the file is damaged."""
+    model_digest(folder)
+    try:
+        config: dict[str, Any] = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{folder}/model.json is damaged: {error}") from error
+    return config
+
+
+def model_choices(folder: Path) -> dict[str, Any]:
+    """Fields of `RestoreOptions` that a model wants where the user does not choose: steps and guidance it was made for.
+
+    They stand in `model.json` under `sampler`; a family without them has none.
+    """
+    sampler = model_config(folder).get("sampler", {})
+    choices = {"steps": sampler["steps"]} if "steps" in sampler else {}
+    return choices | ({"guidance": sampler["guidance"][0]} if "guidance" in sampler else {})
+
+
 def settings_of(options: RestoreOptions) -> dict[str, Any]:
     """The options as plain values, those that the restoration depends on and none of where files lie.
 
@@ -30,13 +50,22 @@ def settings_of(options: RestoreOptions) -> dict[str, Any]:
     settings = RestoreOptions.model_validate(
         {name: getattr(options, name) for name in RestoreOptions.model_fields}
     ).model_dump()
-    for name in ("mask", "reference"):
-        path = settings[name]
-        if path and not path.startswith("box:"):
-            if not Path(path).is_file():
-                raise UserError(f"{name} file {path} does not exist")
-            settings[name] = sha256_file(Path(path))
+    if settings["mask"] and not settings["mask"].startswith("box:"):
+        settings["mask"] = _content("mask", Path(settings["mask"]))
+    settings["reference"] = [_reference(text) for text in settings["reference"]]
     return settings
+
+
+def _reference(text: str) -> str:
+    number, path = parse_reference(text)
+    digest = _content("reference", path)
+    return digest if number is None else f"{number}={digest}"
+
+
+def _content(kind: str, path: Path) -> str:
+    if not path.exists():
+        raise UserError(f"{kind} file {path} does not exist")
+    return media_digest(path)
 
 
 def media_digest(path: Path) -> str:

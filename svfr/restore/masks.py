@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svfr.errors import UserError
-from svfr.restore.media import Media, Pixels, open_media, to_8_bits
+from svfr.restore.media import Media, open_media
+from svfr.restore.pixels import Pixels, to_8_bits
 from svfr.restore.preserve import luma
 
 Floats = NDArray[np.float32]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from svfr.faces.crop import extract
 from svfr.faces.embed import distance
-from svfr.restore.media import Pixels, to_8_bits
 from svfr.restore.model import Restorer
+from svfr.restore.pixels import Pixels, to_8_bits
 from svfr.restore.preserve import luma
 from svfr.restore.scan import Region
 
@@ -60,6 +60,6 @@ def unsteadiness(measures: list[RegionMeasure]) -> float | None:
 
 
 def identity_distance(measures: list[RegionMeasure]) -> float | None:
-    """Mean 1 - cosine between the embeddings of input and restored faces; None without faces."""
+    """Mean distance (svfr.faces.embed) between the embeddings of input and restored faces; None without faces."""
     distances = [value for m in measures for value in m.distances]
     return float(np.mean(distances)) if distances else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from svfr.errors import UserError
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".gif")
 WRITABLE = (".mp4", ".mov", ".m4v", ".mkv", ".webm")
+_NUMBERED = re.compile(r"(\d+)=(.+)", re.DOTALL)
 STATE = ".svfr"  # folder beside the outputs: ledger, unfinished work
 
 
@@ -29,6 +31,11 @@ class Outputs:
     def contact_sheet(self) -> Path:
         """A few frames, input above result."""
         return self.video.parent / "contact_sheets" / f"{self.video.name}.png"
+
+    @property
+    def png_frames(self) -> Path:
+        """The folder of the restored frames of a video as PNG."""
+        return self.video.parent / "frames" / self.video.name
 
     @property
     def ledger(self) -> Path:
@@ -63,3 +70,9 @@ def _inputs(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if not path.name.startswith(".") and path.is_file() and path.suffix.lower() in VIDEOS + PICTURES:
             yield path
+
+
+def parse_reference(text: str) -> tuple[int | None, Path]:
+    """`photo.jpg` or `N=photo.jpg` -> the number of the person, None if the text has none, and the file."""
+    found = _NUMBERED.fullmatch(text)
+    return (int(found[1]), Path(found[2])) if found else (None, Path(text))

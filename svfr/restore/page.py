@@ -46,30 +46,46 @@ dt { color: var(--dim); } dd { margin: 0; }
 {% endfor %}
 </div>
 <div class="scroll"><table>
-<tr><th>File</th><th>Outcome</th><th>Size</th><th>Frames</th><th>With face</th><th>Tracks</th><th>Identity distance</th>
-<th>Unsteadiness</th><th>Seconds</th><th>Peak MiB</th></tr>
+<tr><th>File</th><th>Outcome</th><th>Size</th><th>Frames</th><th>With face</th><th>Tracks</th><th>Persons</th>
+<th>Identity distance</th><th>Unsteadiness</th><th>Seconds</th><th>Peak MiB</th></tr>
 {% for r in reports %}
 <tr><td>{{ r.input }}</td>
 <td class="{{ r.status }}">{{ r.status | replace("_", " ") }}{% if r.reason %} ({{ r.reason }}){% endif %}
 {% if r.skipped %}<span class="dim">earlier run</span>{% endif %}</td>
 <td>{% if r.width %}{{ r.width }} &times; {{ r.height }}{% endif %}</td><td>{{ r.frames or "" }}</td>
-<td>{{ r.frames_with_faces or "" }}</td><td>{{ r.tracks or "" }}</td>
+<td>{{ r.frames_with_faces or "" }}</td><td>{{ r.tracks or "" }}</td><td>{{ r.persons or "" }}</td>
 <td>{% if r.identity_distance is not none %}{{ "%.3f" | format(r.identity_distance) }}{% endif %}</td>
 <td>{% if r.unsteadiness is not none %}{{ "%.2f" | format(r.unsteadiness) }}{% endif %}</td>
 <td>{{ "%.1f" | format(r.seconds) }}</td><td>{{ "%.0f" | format(r.peak_memory_mib) }}</td></tr>
 {% endfor %}
 </table></div>
-<p class="dim">Identity distance: 1 &minus; cosine of face embeddings, input against result; 0 is the same.
+<p class="dim">Identity distance: between face embeddings of input and result
+({{ backends | join(", ") or "none" }}); 0 is the same.
 Unsteadiness: change from frame to frame relative to the input's; 1 is as steady as the input, more flickers.</p>
 {% for r in reports %}
 <section>
 <h2>{{ r.input }} <span class="{{ r.status }}">{{ r.status | replace("_", " ") }}</span></h2>
 {% if r.message %}<div class="dim">{{ r.message }}</div>{% endif %}
+{% for text in r.warnings %}<div class="refused">{{ text }}</div>{% endfor %}
 {% if sheets[r.input] %}
 <img alt="Frames of {{ r.input }}: input above, result below" src="{{ sheets[r.input] }}">
 {% endif %}
+{% if r.track_rows %}
+<div class="scroll"><table>
+<tr><th>Track</th><th>Person</th><th>First frame</th><th>Frames</th><th>Face px</th><th>Reference</th>
+<th>Identity distance</th><th>Unsteadiness</th></tr>
+{% for t in r.track_rows %}
+<tr><td>{{ t.track }}</td><td>{{ t.person }}</td><td>{{ t.first_frame }}</td><td>{{ t.frames }}</td>
+<td>{{ "%.0f" | format(t.face_px) }}</td><td>{{ t.reference }}</td>
+<td>{% if t.identity_distance is not none %}{{ "%.3f" | format(t.identity_distance) }}{% endif %}</td>
+<td>{% if t.unsteadiness is not none %}{{ "%.2f" | format(t.unsteadiness) }}{% endif %}</td></tr>
+{% endfor %}
+</table></div>
+{% endif %}
 <dl>
+{% if r.tasks %}<dt>tasks</dt><dd>{{ r.tasks | join(" + ") }}</dd>{% endif %}
 <dt>input sha256</dt><dd><code>{{ r.input_sha256 }}</code></dd>
+{% if r.model_sha256 %}<dt>model</dt><dd>{{ r.model_family }} <code>{{ r.model_sha256 }}</code></dd>{% endif %}
 {% if r.output %}<dt>output</dt><dd>{{ r.output }} <code>{{ r.output_sha256 }}</code></dd>{% endif %}
 </dl>
 </section>

@@ -26,11 +26,18 @@ class PasteStyle:
     match_colour: bool
 
 
-def paste(frame: Pixels, crop_SS3: Pixels, box: Box, style: PasteStyle, hole_HW: Floats | None = None) -> Pixels:
+def paste(
+    frame: Pixels,
+    crop_SS3: Pixels,
+    box: Box,
+    style: PasteStyle,
+    hole_HW: Floats | None = None,
+    opacity: float = 1.0,
+) -> Pixels:
     """A copy of `frame` (H,W,3) with the restored crop (S,S,3), same dtype, under the normalised `box`.
 
     `hole_HW` (0..1): the inpainting mask of the whole frame. Pixels outside the box are the frame's own. With task
-    `inpaint` alone only the holes change; with `color` alone the luma stays.
+    `inpaint` alone only the holes change; with `color` alone the luma stays. `opacity` (0..1) fades all but the holes.
     """
     height, width = frame.shape[:2]
     limit = float(np.iinfo(frame.dtype).max)
@@ -39,7 +46,7 @@ def paste(frame: Pixels, crop_SS3: Pixels, box: Box, style: PasteStyle, hole_HW:
     x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
     region = frame[y1:y2, x1:x2].astype(np.float32)
     result = _resampled(crop_SS3, box, (width, height), (x1, y1, x2, y2))
-    alpha = feather_mask((x1, y1, x2, y2), (width, height), style.feather)[..., None]
+    alpha = feather_mask((x1, y1, x2, y2), (width, height), style.feather)[..., None] * np.float32(opacity)
     hole = None if hole_HW is None else hole_HW[y1:y2, x1:x2, None]
     known = alpha if hole is None else alpha * (1 - hole)
     if style.match_colour:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from svfr.errors import UserError
+from svfr.errors import ItemError, UserError
 from svfr.faces.crop import extract, frame_to_crop, square_crop, transform
 from svfr.faces.detect import Detector
 from svfr.faces.geometry import Box
-from svfr.restore.media import Pixels, read_picture
+from svfr.restore.media import read_picture
+from svfr.restore.pixels import Pixels
 
 
 def reference_photo(path: Path, detector: Detector, enlarge: float, size: int) -> tuple[Pixels, Box]:
@@ -18,7 +19,10 @@ def reference_photo(path: Path, detector: Detector, enlarge: float, size: int) -
 
     Raises `UserError` if the file is no picture or shows no face.
     """
-    photo = read_picture(path)
+    try:
+        photo = read_picture(path)
+    except ItemError as error:
+        raise UserError(f"reference {error}") from None
     faces = detector([photo])[0]
     if not faces:
         raise UserError(f"reference {path}: no face was found in it; give a photo that shows the person clearly")

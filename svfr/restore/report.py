@@ -22,19 +22,23 @@ Status = Literal["restored", "passed_through", "refused", "failed"]
 class FileReport:
     """One input. `refused`: its own fault, with a reason code; `failed`: ours, and tried again by the next run.
 
-    `identity_distance`: mean 1 - cosine of face embeddings, input against result (0 = same). `unsteadiness`: change
-    between frames relative to the input's (1 = as steady as the input, more = flickers). `peak_memory_mib`: of the
-    process so far; `peak_gpu_mib` of this file. None where it does not apply.
+    `identity_distance`: mean Euclidean distance of face embeddings, input against result (0 = same), by the network
+    `identity_backend`. `unsteadiness`: change between frames relative to the input's (1 = as steady as the input, more
+    = flickers). `network_seconds`: the share of `seconds` spent in the network. `peak_memory_mib`: of the process so
+    far; `peak_gpu_mib` of this file. `track_rows`: one a track. None where it does not apply.
     """
 
     input: str
     status: Status
     reason: str = ""
     message: str = ""
+    warnings: list[str] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
     output: str = ""
     input_sha256: str = ""
     output_sha256: str = ""
     model_sha256: str = ""
+    model_family: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     width: int = 0
     height: int = 0
@@ -43,8 +47,11 @@ class FileReport:
     faces: int = 0
     small_faces: int = 0
     tracks: int = 0
+    persons: int = 0
     frames_with_faces: int = 0
+    track_rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    network_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     peak_gpu_mib: float = 0.0
     identity_distance: float | None = None
@@ -63,16 +70,31 @@ class FileReport:
         return cls(**row)
 
 
+TRACK = pa.struct(
+    [
+        ("track", pa.int32()),
+        ("person", pa.int32()),
+        ("first_frame", pa.int64()),
+        ("frames", pa.int64()),
+        ("face_px", pa.float64()),
+        ("reference", pa.string()),
+        ("identity_distance", pa.float64()),
+        ("unsteadiness", pa.float64()),
+    ]
+)
 RUN = pa.schema(
     [
         ("input", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("message", pa.string()),
+        ("warnings", pa.list_(pa.string())),
+        ("tasks", pa.list_(pa.string())),
         ("output", pa.string()),
         ("input_sha256", pa.string()),
         ("output_sha256", pa.string()),
         ("model_sha256", pa.string()),
+        ("model_family", pa.string()),
         ("settings", pa.string()),  # JSON
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -81,8 +103,11 @@ RUN = pa.schema(
         ("faces", pa.int64()),
         ("small_faces", pa.int64()),
         ("tracks", pa.int64()),
+        ("persons", pa.int64()),
         ("frames_with_faces", pa.int64()),
+        ("track_rows", pa.list_(TRACK)),
         ("seconds", pa.float64()),
+        ("network_seconds", pa.float64()),
         ("peak_memory_mib", pa.float64()),
         ("peak_gpu_mib", pa.float64()),
         ("identity_distance", pa.float64()),
@@ -94,10 +119,10 @@ RUN = pa.schema(
 )
 
 
-def write_reports(folder: Path, reports: Sequence[FileReport]) -> Path:
+def write_reports(folder: Path, reports: Sequence[FileReport], outputs: Path | None = None) -> Path:
     """Writes `report.json`, `report.parquet` and `report.html` into `folder`; returns the page.
 
-    Rows are in order of the input's name.
+    Rows are in order of the input's name. `outputs` is the folder with the restored files, if it is another one.
     """
     ordered = sorted(reports, key=lambda report: report.input)
     write_json(folder / "report.json", {"summary": summary(ordered), "files": [r.row() for r in ordered]})
@@ -105,7 +130,7 @@ def write_reports(folder: Path, reports: Sequence[FileReport]) -> Path:
     with atomic_write(folder / "report.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=RUN), temporary, compression="zstd")
     page = folder / "report.html"
-    write_text(page, render(folder, ordered))
+    write_text(page, render(outputs or folder, ordered))
     return page
 
 
@@ -126,7 +151,12 @@ def render(folder: Path, reports: Sequence[FileReport]) -> str:
     settings = next((r.settings for r in reports if r.settings), {})
     model = next((r.model_sha256 for r in reports if r.model_sha256), "")
     return environment.from_string(TEMPLATE).render(
-        reports=reports, summary=summary(reports), sheets=sheets, settings=settings, model=model
+        reports=reports,
+        summary=summary(reports),
+        sheets=sheets,
+        settings=settings,
+        model=model,
+        backends=sorted({r.identity_backend for r in reports if r.identity_backend}),
     )
 
 
@@ -158,5 +188,7 @@ def table(reports: Sequence[FileReport]) -> str:
             f"{r.input:<{width}}  {outcome:<26} {r.frames:>6} {r.tracks:>6} {seconds:>8}  {identity:>8}  {steady:>12}"
         )
         lines.append(line.rstrip())
+    warnings = [f"{r.input}: {text}" for r in sorted(reports, key=lambda r: r.input) for text in r.warnings]
     totals = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in summary(reports).items() if count)
-    return "\n".join([*lines, f"{len(reports)} files: {totals}"])
+    files = "file" if len(reports) == 1 else "files"
+    return "\n".join([*lines, *(f"warning: {text}" for text in warnings), f"{len(reports)} {files}: {totals}"])

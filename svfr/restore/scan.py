@@ -19,7 +19,9 @@ from svfr.faces.geometry import Box
 from svfr.faces.track import Track, track_faces
 from svfr.params import RestoreOptions
 from svfr.quality.cuts import CutDetector
-from svfr.restore.media import Media, Pixels, to_8_bits
+from svfr.restore.grey import Chroma
+from svfr.restore.media import Media
+from svfr.restore.pixels import Pixels, to_8_bits
 from svfr.video.probe import VideoInfo
 
 Floats = NDArray[np.float64]
@@ -33,7 +35,9 @@ _SMOOTH_SECONDS = 0.3
 class Region:
     """What is restored as one clip: frames `start` to `start + len(crops)`, with a normalised square for each.
 
-    `faces` are the face boxes (T,4) in pixels of the frame; `best` is the frame whose detection is the clearest.
+    `faces` are the face boxes (T,4) in pixels of the frame; `best` is the frame whose detection is the clearest, and
+    `clarity` how clear it is. Regions with the same `person` show one face that left and came back. Over `fade_in`
+    and `fade_out` frames the region appears and vanishes, where it does so within a shot.
     """
 
     region_id: int
@@ -41,6 +45,10 @@ class Region:
     crops: Floats
     faces: Floats
     best: int
+    clarity: float = 0.0
+    person: int = 0
+    fade_in: int = 0
+    fade_out: int = 0
 
     @property
     def stop(self) -> int:
@@ -52,6 +60,16 @@ class Region:
         x1, y1, x2, y2 = self.crops[frame - self.start].tolist()
         return x1, y1, x2, y2
 
+    def opacity(self, frame: int) -> float:
+        """How strongly a frame's crop is to be pasted, 0..1: linear over the first and last frames."""
+        rising = (frame - self.start + 1) / (self.fade_in + 1)
+        return min(1.0, rising, (self.stop - frame) / (self.fade_out + 1))
+
+    def face(self, frame: int) -> Box:
+        """The face box of a frame in its pixels."""
+        x1, y1, x2, y2 = self.faces[frame - self.start].tolist()
+        return x1, y1, x2, y2
+
     def face_in_crop(self, frame: int, width: int, height: int, size: int) -> Box:
         """The face box of a frame in pixels of its crop of `size`."""
         affine = frame_to_crop(self.crop(frame), width, height, size)
@@ -61,27 +79,38 @@ class Region:
 
 @dataclass(frozen=True)
 class Scan:
-    """The result of the first pass. `faces` counts detections on the key frames; `small` tracks were left out."""
+    """The result of the first pass.
+
+    `frames` were read, `damaged` of them are concealed or repeated ones (svfr.video.tolerant); `faces` counts
+    detections on the key frames, `small` the tracks that were left out; `grey`: the frames have no colour.
+    """
 
     frames: int
     faces: int
     small: int
     regions: tuple[Region, ...]
+    grey: bool = False
+    damaged: int = 0
 
 
-def scan(media: Media, detector: Detector, options: RestoreOptions, frames: int, advance: Advance) -> Scan:
-    """Detects on key frames, tracks within each shot, and lays out a crop for every frame.
+def scan(media: Media, detector: Detector | None, options: RestoreOptions, frames: int, advance: Advance) -> Scan:
+    """Detects on key frames, tracks within each shot, and lays out a crop for every frame; at most `frames` are read.
 
     Key frames are every `key_every`-th one, the first of each shot and the last of all. Frames are read once and not
     kept. A detection holds for the frames around it, half way to the next key frame or up to the end of the shot.
+    Without a detector the picture itself is the one region, squashed to the network's square as the released code does
+    without a crop.
     """
+    sight = _Sight(media, options.key_every, frames)
     detections: list[tuple[int, list[Face]]] = []
-    cuts: list[int] = []
-    for numbers, pictures in _key_frames(media, options.key_every, frames, detector.batch, cuts, advance):
-        detections += zip(numbers, detector(pictures), strict=True)
+    for numbers, pictures in sight.key_frames(detector.batch if detector else 1, advance):
+        if detector:
+            detections += zip(numbers, detector(pictures), strict=True)
+    if detector is None:
+        return replace(whole_frame(media, sight.frames), grey=sight.chroma.grey, damaged=sight.damaged)
     faces = sum(face.score >= options.min_score for _, found in detections for face in found)
     regions = []
-    for shot in pairwise([0, *cuts, frames]):
+    for shot in pairwise([0, *sight.cuts, sight.frames]):
         seen = [(number, found) for number, found in detections if shot[0] <= number < shot[1]]
         # a face on one key frame only is taken for a mistake, unless there was no other chance to see it
         tracks = track_faces(
@@ -89,11 +118,12 @@ def scan(media: Media, detector: Detector, options: RestoreOptions, frames: int,
         )
         regions += [_region(track, seen, shot, media.info, options) for track in tracks]
     large = [r for r in regions if crop_side(r.crop(r.start), media.info.width, media.info.height) >= options.min_face]
-    return Scan(frames, faces, len(regions) - len(large), tuple(replace(r, region_id=i) for i, r in enumerate(large)))
+    numbered = tuple(replace(r, region_id=i, person=i) for i, r in enumerate(large))
+    return Scan(sight.frames, faces, len(regions) - len(large), numbered, sight.chroma.grey, sight.damaged)
 
 
 def whole_frame(media: Media, frames: int) -> Scan:
-    """One region, the picture itself, squashed to the network's square as the released code does without a crop."""
+    """One region, the picture itself, for all frames."""
     corners = np.array([[0.0, 0.0, media.info.width, media.info.height]])
     region = Region(0, 0, np.tile([0.0, 0.0, 1.0, 1.0], (frames, 1)), np.repeat(corners, frames, axis=0), 0)
     return Scan(frames, 0, 0, (region,))
@@ -101,49 +131,53 @@ def whole_frame(media: Media, frames: int) -> Scan:
 
 def save_scan(path: Path, result: Scan) -> None:
     """Writes a scan as JSON, atomically; numbers survive exactly."""
-    regions = [
-        {
-            "region_id": r.region_id,
-            "start": r.start,
-            "best": r.best,
-            "crops": r.crops.tolist(),
-            "faces": r.faces.tolist(),
-        }
-        for r in result.regions
-    ]
-    write_json(path, {"frames": result.frames, "faces": result.faces, "small": result.small, "regions": regions})
+    regions = [{**vars(r), "crops": r.crops.tolist(), "faces": r.faces.tolist()} for r in result.regions]
+    write_json(path, {**vars(result), "regions": regions})
 
 
 def load_scan(path: Path) -> Scan:
     """Reads what `save_scan` wrote."""
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    regions = [
-        Region(r["region_id"], r["start"], np.array(r["crops"]), np.array(r["faces"]), r["best"])
-        for r in stored["regions"]
-    ]
-    return Scan(stored["frames"], stored["faces"], stored["small"], tuple(regions))
+    regions = [Region(**{**r, "crops": np.array(r["crops"]), "faces": np.array(r["faces"])}) for r in stored["regions"]]
+    return Scan(**{**stored, "regions": tuple(regions)})
 
 
-def _key_frames(
-    media: Media, every: int, frames: int, batch: int, cuts: list[int], advance: Advance
-) -> Iterator[tuple[list[int], list[Pixels]]]:
-    """Batches of key frames; the numbers of frames with which a new shot begins are added to `cuts`."""
-    cut = CutDetector()
-    numbers: list[int] = []
-    pictures: list[Pixels] = []
-    for frame in media.read(stop=frames):
-        advance(1)
-        rgb = to_8_bits(frame.rgb)
-        if cut(rgb) and frame.index > 0:
-            cuts.append(frame.index)
-        if frame.index % every == 0 or frame.index == frames - 1 or frame.index in cuts[-1:]:
-            numbers.append(frame.index)
-            pictures.append(rgb)
-        if len(numbers) == batch:
+class _Sight:
+    """One look at every frame: `frames` read, the `cuts` (first frames of new shots), the `chroma`, the `damaged`."""
+
+    def __init__(self, media: Media, every: int, limit: int) -> None:
+        self.frames = self.damaged = 0
+        self.cuts: list[int] = []
+        self.chroma = Chroma()
+        self._media, self._every, self._limit = media, every, limit
+        self._cut = CutDetector()
+
+    def key_frames(self, batch: int, advance: Advance) -> Iterator[tuple[list[int], list[Pixels]]]:
+        """Batches of key frames with their numbers."""
+        numbers: list[int] = []
+        pictures: list[Pixels] = []
+        last: tuple[int, Pixels] | None = None
+        for frame in self._media.read(stop=self._limit):
+            advance(1)
+            rgb = to_8_bits(frame.rgb)
+            self.frames, self.damaged = frame.index + 1, self.damaged + frame.damaged
+            cut = self._cut(rgb) and frame.index > 0
+            if cut:
+                self.cuts.append(frame.index)
+            last = frame.index, rgb
+            if frame.index % self._every == 0 or cut:
+                self.chroma.add(rgb)
+                numbers.append(frame.index)
+                pictures.append(rgb)
+                last = None
+            if len(numbers) == batch:
+                yield numbers, pictures
+                numbers, pictures = [], []
+        if last is not None:
+            numbers.append(last[0])
+            pictures.append(last[1])
+        if numbers:
             yield numbers, pictures
-            numbers, pictures = [], []
-    if numbers:
-        yield numbers, pictures
 
 
 def _region(
@@ -163,11 +197,14 @@ def _region(
     moving = smooth_crops(faces, width, height, options.enlarge, max(_SMOOTH_SECONDS * float(info.fps), 1.0))
     still = crop_side(static, width, height) <= _STATIC * crop_side(tuple(moving[0]), width, height)
     crops = np.tile(np.array(static), (len(faces), 1)) if still else moving
-    return Region(track.track_id, track.frames[0] - before, crops, faces, _best_frame(track, detections))
+    best, clarity = _best_frame(track, detections)
+    start = track.frames[0] - before
+    fades = {"fade_in": before if start > shot[0] else 0, "fade_out": after if start + len(faces) < shot[1] else 0}
+    return Region(track.track_id, start, crops, faces, best, clarity, **fades)
 
 
-def _best_frame(track: Track, detections: list[tuple[int, list[Face]]]) -> int:
-    """The key frame of the track with the highest score x face side: large and clearly a face."""
+def _best_frame(track: Track, detections: list[tuple[int, list[Face]]]) -> tuple[int, float]:
+    """The key frame of the track with the highest score x face side, large and clearly a face; and that product."""
     scores = {}
     for number, found in detections:
         if track.frames[0] <= number <= track.frames[-1]:
@@ -175,4 +212,5 @@ def _best_frame(track: Track, detections: list[tuple[int, list[Face]]]) -> int:
             own = [face.score for face in found if np.allclose(face.box, box)]
             if own:
                 scores[number] = max(own) * float(box[2] - box[0])
-    return max(scores, key=lambda number: (scores[number], -number))
+    best = max(scores, key=lambda number: (scores[number], -number))
+    return best, scores[best]

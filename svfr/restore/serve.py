@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from svfr.errors import UserError
-from svfr.restore.ledger import model_digest
+from svfr.restore.ledger import model_choices, model_digest
 
 
 def serve_page(model: Path, *, host: str, port: int, token: str, max_mb: int, device: str = "auto") -> None:
@@ -46,7 +46,7 @@ def build_page(model: Path, folder: Path, device: str) -> Any:
     from svfr.restore.model import load_restorer
 
     restorer = load_restorer(model, device=device)
-    sampler = restorer.bundle.config["sampler"]
+    steps_of_model = model_choices(model).get("steps", 30)
 
     def restore(
         video: str | None,
@@ -70,7 +70,7 @@ def build_page(model: Path, folder: Path, device: str) -> Any:
                 video = gr.Video(label="Video", sources=["upload"])
                 tasks = gr.CheckboxGroup(["bfr", "color"], value=["bfr"], label="Tasks")
                 seed = gr.Number(77, precision=0, label="Seed")
-                steps = gr.Slider(1, 50, value=sampler["steps"], step=1, label="Steps")
+                steps = gr.Slider(1, 50, value=steps_of_model, step=1, label="Steps")
                 with gr.Row():
                     start, stop = gr.Button("Restore", variant="primary"), gr.Button("Cancel")
             with gr.Column():

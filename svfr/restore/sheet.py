@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from svfr.restore.media import Pixels, to_8_bits
+from svfr.restore.pixels import Pixels, to_8_bits
 
 _COLUMNS = 6
 _HEIGHT = 180

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from svfr.artifacts import atomic_dir, atomic_write
 from svfr.errors import UserError
 from svfr.params import RestoreOptions
-from svfr.restore.media import Media, Pixels, to_8_bits
+from svfr.restore.media import Media
 from svfr.restore.names import PICTURES
+from svfr.restore.pixels import Pixels, to_8_bits
 from svfr.video.encode import VideoWriter
 from svfr.video.mux import copy_streams
 
@@ -35,12 +37,12 @@ class Sink(Protocol):
 
 
 def open_sink(media: Media, destination: Path, width: int, height: int, options: RestoreOptions, scratch: Path) -> Sink:
-    """The sink that fits the kind of input; `scratch` is a folder for the picture track before sound is added."""
+    """The sink that fits the kind of input; what is unfinished lies in the folder `scratch`, on the same disk."""
     if media.kind == "video":
         return VideoSink(media, destination, width, height, options, scratch)
     if media.kind == "picture":
-        return PictureSink(destination)
-    return FolderSink(destination, [path.stem for path in media.pictures])
+        return PictureSink(destination, scratch)
+    return FolderSink(destination, (path.stem for path in media.pictures), scratch)
 
 
 class VideoSink:
@@ -67,9 +69,6 @@ class VideoSink:
             colour=info.colour,
             sample_aspect=Fraction(aspect),
         )
-        if options.codec == "libx264":
-            # its fast path for macroblock trees gives other bytes from run to run
-            self._writer.options.setdefault("x264-params", "cpu-independent=1")
 
     def __enter__(self) -> VideoSink:
         self._writer.__enter__()
@@ -86,22 +85,22 @@ class VideoSink:
         self._writer.__exit__(kind, error, trace)
         if kind is None:
             until = self._last * self._tick + self._frame if self._partial else None
-            copy_streams(self._source, self._track, self._destination, until=until)
+            copy_streams(self._source, self._track, self._destination, until=until, scratch=self._track.parent)
             self._track.unlink()
 
 
 class PictureSink:
     """Writes one picture; its format is the suffix's."""
 
-    def __init__(self, destination: Path) -> None:
-        self._destination = destination
+    def __init__(self, destination: Path, scratch: Path) -> None:
+        self._destination, self._scratch = destination, scratch
 
     def __enter__(self) -> PictureSink:
         return self
 
     def write(self, rgb: Pixels, pts: int) -> None:
         """Writes the picture."""
-        write_picture(self._destination, rgb)
+        write_picture(self._destination, rgb, self._scratch)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -110,15 +109,15 @@ class PictureSink:
 
 
 class FolderSink:
-    """Writes PNG files with the names of the input's pictures; the folder appears whole."""
+    """Writes PNG files with the given names, 16 bits where the frames have them; the folder appears whole."""
 
-    def __init__(self, destination: Path, names: list[str]) -> None:
+    def __init__(self, destination: Path, names: Iterable[str], scratch: Path) -> None:
         self._names = iter(names)
-        self._destination = destination
+        self._destination, self._scratch = destination, scratch
         self._stack = ExitStack()
 
     def __enter__(self) -> FolderSink:
-        self._folder = self._stack.enter_context(atomic_dir(self._destination))
+        self._folder = self._stack.enter_context(atomic_dir(self._destination, self._scratch))
         return self
 
     def write(self, rgb: Pixels, pts: int) -> None:
@@ -131,14 +130,15 @@ class FolderSink:
         self._stack.__exit__(kind, error, trace)
 
 
-def write_picture(path: Path, rgb: Pixels) -> None:
-    """Writes (H,W,3) as PNG or JPEG by the suffix of `path`, atomically. Raises `UserError` for another suffix."""
+def write_picture(path: Path, rgb: Pixels, scratch: Path | None = None) -> None:
+    """Writes (H,W,3) by the suffix of `path`, atomically; all but PNG have 8 bits. `UserError` for another suffix."""
     if path.suffix.lower() not in PICTURES:
         raise UserError(f"{path.name}: pictures are written as {', '.join(PICTURES)}")
-    good, data = cv2.imencode(path.suffix, cv2.cvtColor(to_8_bits(rgb), cv2.COLOR_RGB2BGR))
+    kept = rgb if path.suffix.lower() == ".png" else to_8_bits(rgb)
+    good, data = cv2.imencode(path.suffix, cv2.cvtColor(kept, cv2.COLOR_RGB2BGR))
     if not good:
         raise UserError(f"{path.name}: this picture format cannot be written here; use .png")
-    with atomic_write(path) as temporary:
+    with atomic_write(path, scratch) as temporary:
         temporary.write_bytes(np.asarray(data).tobytes())
 
 

@@ -30,12 +30,14 @@ _CHECKS = "crccheck+bitstream+buffer"  # of ffmpeg's decoders: more of what is d
 class Frame:
     """One shown frame: its 0-based `index` in the video, `pts` in the stream's time base, `rgb` (H,W,3).
 
-    `rgb` is uint8 in 0..255, or uint16 in 0..65535 where 16 bits were asked for; rotation is applied.
+    `rgb` is uint8 in 0..255, or uint16 in 0..65535 where 16 bits were asked for; rotation is applied. `damaged`: see
+    svfr.video.tolerant.
     """
 
     index: int
     pts: int
     rgb: NDArray[np.uint8]
+    damaged: bool = False
 
 
 class Shown:
@@ -47,7 +49,7 @@ class Shown:
     def rgb(self, max_side: int | None = None, bits: int = 8) -> NDArray[np.uint8]:
         """(H,W,3) as in `Frame`; a frame larger than `max_side` is shrunk to it, which costs less than all of it."""
         scaler = self._scalers.setdefault(max_side, VideoReformatter())
-        return _to_rgb(self._frame, scaler, bits, max_side)
+        return to_rgb(self._frame, scaler, bits, max_side)
 
 
 def read_frames(
@@ -59,9 +61,10 @@ def read_frames(
     limits: Limits = Limits(),  # noqa: B008  (frozen)
     strict: bool = True,
     bits: int = 8,
+    index: PacketIndex | None = None,
 ) -> Iterator[Frame]:
     """Yields the frames that `read_shown` does, converted: uint8, or uint16 for 16 `bits`."""
-    for shown in read_shown(path, start=start, stop=stop, stride=stride, limits=limits, strict=strict):
+    for shown in read_shown(path, start=start, stop=stop, stride=stride, limits=limits, strict=strict, index=index):
         yield Frame(shown.index, shown.pts, shown.rgb(bits=bits))
 
 
@@ -73,20 +76,23 @@ def read_shown(
     stride: int = 1,
     limits: Limits = Limits(),  # noqa: B008  (frozen)
     strict: bool = True,
+    index: PacketIndex | None = None,
 ) -> Iterator[Shown]:
     """Yields frames `start, start + stride, ...` below `stop` (None: to the end) of `path`, one at a time.
 
     A start behind the first key frame seeks to the key frame before it; the pixels are those of a decode from the
     beginning. Good frames are yielded until damage raises `ItemError`: `truncated` (the file ends early) or `corrupt`
     (damaged inside: a broken frame, an error in the decoder's log, fewer frames than packets); with `strict=False`
-    the frames just end there. Other codes as in `probe`.
+    the frames just end there. `index` is that of the file, for callers who read it more than once. Other codes as in
+    `probe`.
     """
     if start < 0 or stride < 1:
         raise ValueError(f"start {start} must be >= 0 and stride {stride} >= 1")
     last = 1 << 62 if stop is None else stop
-    with open_watched(path) as (container, stream, errors):
-        check_size(path, stream, limits)
-        index = read_index(container, stream, errors)
+    if index is None:
+        with open_watched(path) as (container, stream, errors):
+            check_size(path, stream, limits)
+            index = read_index(container, stream, errors)
     scalers: dict[int | None, VideoReformatter] = {}
     count = 0
     try:
@@ -177,7 +183,9 @@ def _check_end(path: Path, index: PacketIndex, count: int) -> None:
         raise ItemError("corrupt", f"{path.name}: {message}; fetch the file again")
 
 
-def _to_rgb(frame: VideoFrame, scaler: VideoReformatter, bits: int, max_side: int | None) -> NDArray[np.uint8]:
+def to_rgb(
+    frame: VideoFrame, scaler: VideoReformatter, bits: int = 8, max_side: int | None = None
+) -> NDArray[np.uint8]:
     """YCbCr to RGB by the frame's own matrix and range tags (BT.601, limited, where it has none), turned upright."""
     form = "rgb24" if bits == 8 else "rgb48le"
     scale = min(1.0, max_side / max(frame.width, frame.height)) if max_side else 1.0

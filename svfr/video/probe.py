@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,22 +68,33 @@ def probe(path: Path, limits: Limits = Limits()) -> VideoInfo:
     a playlist, still or other refused format), `zero_frames`, `corrupt` (the container reports damage), `too_large`
     (beyond `limits`). A file that only ends early is described, with `complete` False.
     """
+    return examine(path, limits)[0]
+
+
+def examine(path: Path, limits: Limits = Limits(), *, strict: bool = True) -> tuple[VideoInfo, PacketIndex]:
+    """`probe` with the index of packets that it read.
+
+    With `strict=False` damage is described instead of refused, as long as one frame can be decoded; time stamps that
+    occur twice count once.
+    """
     check_file(path)
     if path.stat().st_size > limits.max_bytes:
         raise _too_large(path, f"{path.stat().st_size} bytes", f"{limits.max_bytes}")
     with open_watched(path) as (container, stream, errors):
         check_size(path, stream, limits)
         index = read_index(container, stream, errors)
+        if not strict:
+            index = replace(index, pts=tuple(sorted(set(index.pts))))
         if not index.pts:
             raise ItemError("zero_frames", f"{path.name}: the video stream holds no frames")
         if len(index.pts) > limits.max_frames:
             raise _too_large(path, f"{len(index.pts)} frames", f"{limits.max_frames}")
-        if index.damage and index.complete:
+        if strict and index.damage and index.complete:
             raise ItemError("corrupt", f"{path.name}: damaged inside ({index.damage}); fetch the file again")
-        info = _describe(container, stream, index, _first_frame(path))
+        info = _describe(container, stream, index, _first_frame(path, strict))
     if info.duration > limits.max_duration:
         raise _too_large(path, f"{info.duration:.0f} s", f"{limits.max_duration:g} s")
-    return info
+    return info, index
 
 
 def check_size(path: Path, stream: VideoStream, limits: Limits) -> None:
@@ -127,16 +138,22 @@ def _rate(stream: VideoStream, index: PacketIndex, time_base: Fraction) -> Fract
     return mean if index.is_variable_rate(time_base) or abs(mean / nominal - 1) > 0.05 else nominal
 
 
-def _first_frame(path: Path) -> VideoFrame:
+def _first_frame(path: Path, strict: bool) -> VideoFrame:
     with open_video(path) as (container, stream):
-        try:
-            for frame in container.decode(stream):
-                return frame
-        except FFmpegError as error:
-            raise ItemError("unreadable", f"{path.name}: its first frame cannot be decoded; the file is damaged") from (
-                error
-            )
-    raise ItemError("zero_frames", f"{path.name}: not one frame can be decoded")
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = packet.decode() if packet is not None else []
+            except FFmpegError as error:
+                if strict:
+                    message = f"{path.name}: its first frame cannot be decoded; the file is damaged"
+                    raise ItemError("unreadable", message) from error
+                continue
+            if frames:
+                return frames[0]
+            if packet is None:
+                raise ItemError("zero_frames", f"{path.name}: not one frame can be decoded")
 
 
 def rotation_of(frame: VideoFrame) -> int:

@@ -11,6 +11,7 @@ from svfr.errors import UserError
 from svfr.restore import Restorer
 from svfr.restore.batch import plan, restore_one
 from svfr.restore.engine import options_with
+from svfr.restore.inputs import Input, read_inputs
 from svfr.restore.ledger import media_digest, model_digest, settings_of
 from svfr.restore.names import Outputs, inputs_of, output_name
 
@@ -28,20 +29,20 @@ def test_a_second_run_has_nothing_to_do_until_something_changes(
     folder: Path, tmp_path: Path, restorer: Restorer, kit: SimpleNamespace
 ) -> None:
     out, options = tmp_path / "out", kit.options
-    first = plan(inputs_of(folder), out, restorer.digest, options)
-    assert [source.name for source, _ in first.todo] == ["bad.mp4", "cup.mp4", "face.mp4"]
-    reports = [restore_one(source, target, restorer, options) for source, target in first.todo]
+    first = plan(read_inputs(folder), out, restorer.digest, options)
+    assert [order.name for order in first.todo] == ["bad.mp4", "cup.mp4", "face.mp4"]
+    reports = [restore_one(order, restorer) for order in first.todo]
     assert [(r.status, r.reason) for r in reports] == [
         ("refused", "unreadable"),
         ("passed_through", "no_face"),
         ("restored", ""),
     ]
-    again = plan(inputs_of(folder), out, restorer.digest, options)
+    again = plan(read_inputs(folder), out, restorer.digest, options)
     assert again.todo == []
     assert [(r.status, r.skipped) for r in again.done] == [(r.status, True) for r in reports]
 
     def todo(digest: str = restorer.digest, **changes: object) -> list[str]:
-        return [s.name for s, _ in plan(inputs_of(folder), out, digest, options_with(options, **changes)).todo]
+        return [o.name for o in plan(read_inputs(folder), out, digest, options_with(options, **changes)).todo]
 
     assert len(todo(steps=3)) == len(todo("0" * 64)) == 3
     (out / "face.mp4").write_bytes((out / "face.mp4").read_bytes()[:-1])
@@ -56,10 +57,11 @@ def test_a_failure_is_a_row_and_is_tried_again(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".svfr").write_text("in the way of the ledger's folder")
-    report = restore_one(folder / "face.mp4", tmp_path / "out" / "face.mp4", restorer, kit.options)
+    face = Input(folder / "face.mp4", "face.mp4")
+    report = restore_one(plan([face], tmp_path / "out", restorer.digest, kit.options).todo[0], restorer)
     assert (report.status, report.reason) == ("failed", "error")
     assert ".svfr" in report.message
-    assert len(plan([folder / "face.mp4"], tmp_path / "out", restorer.digest, kit.options).todo) == 1
+    assert len(plan([face], tmp_path / "out", restorer.digest, kit.options).todo) == 1
 
 
 def test_settings_hold_the_content_of_files_not_their_place(tmp_path: Path, kit: SimpleNamespace) -> None:

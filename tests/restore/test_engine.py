@@ -145,11 +145,11 @@ def test_a_photo_as_reference_changes_the_result(tmp_path: Path, restorer: Resto
     cv2.imwrite(str(tmp_path / "photo.png"), frames[9][..., ::-1])
     source = kit.write_video(tmp_path / "in.mp4", frames[:6])
     own = restore_video(source, tmp_path / "own.mp4", model=restorer, options=kit.options)
-    options = options_with(kit.options, reference=str(tmp_path / "photo.png"))
+    options = options_with(kit.options, reference=[str(tmp_path / "photo.png")])
     given = restore_video(source, tmp_path / "given.mp4", model=restorer, options=options)
     assert given.output_sha256 != own.output_sha256
     cv2.imwrite(str(tmp_path / "cup.png"), kit.scenery(1)[0])
-    options = options_with(kit.options, reference=str(tmp_path / "cup.png"))
+    options = options_with(kit.options, reference=[str(tmp_path / "cup.png")])
     with pytest.raises(UserError, match="no face was found in it"):
         restore_video(source, tmp_path / "x.mp4", model=restorer, options=options)
 

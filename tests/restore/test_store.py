@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svfr.restore.segments import RegionStore, Segment, plan_segments
+from svfr.restore.store import RegionStore, Segment, plan_segments
 
 
 @settings(max_examples=60, deadline=None)
