@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from svfr.errors import UserError
 from svfr.models.stc.autoencoder import SPACE, TIME, Decoder, Encoder
 from svfr.models.stc.lookup import Layer, positions, predictor
-from svfr.models.stc.official import load_official
+from svfr.models.stc.official import Variant, load_official
 from svfr.models.stc.quantiser import Quantiser
 from svfr.models.stc.unused import add_unused
 
-Variant = Literal["bfvr", "deflicker", "stage1"]
 HEADS_LAYERS: dict[str, tuple[int, int]] = {"bfvr": (2, 9), "deflicker": (4, 6), "stage1": (0, 0)}
 
 

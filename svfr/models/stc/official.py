@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -14,7 +14,12 @@ from svfr.models.stc.unused import UNUSED
 if TYPE_CHECKING:
     from svfr.models.stc.network import VQGAN
 
-_RELEASED = {9: "bfvr", 6: "deflicker", 0: "stage1"}  # by layers; heads cannot be read off any shape
+Variant = Literal["bfvr", "deflicker", "stage1"]
+_RELEASED: dict[int, Variant] = {
+    9: "bfvr",
+    6: "deflicker",
+    0: "stage1",
+}  # by layers; heads cannot be read off any shape
 _LAYER = "s_ft_layers."
 
 
@@ -38,6 +43,14 @@ def tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def layers_in(state: Mapping[str, Tensor]) -> int:
     """Layers of each lookup transformer in a state dict; 0 for the 3D-VQGAN alone."""
     return len({name.split(".")[1] for name in state if name.startswith(_LAYER)})
+
+
+def variant_of(layers: int, what: str) -> Variant:
+    """The released variant with so many layers. Raises `UserError`, naming `what`, if there is none."""
+    if layers not in _RELEASED:
+        known = ", ".join(f"{name} {count}" for count, name in _RELEASED.items())
+        raise UserError(f"{what} has lookup transformers of {layers} layers, the released ones have {known}")
+    return _RELEASED[layers]
 
 
 def load_official(module: VQGAN, checkpoint: Mapping[str, Any]) -> None:
