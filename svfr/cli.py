@@ -32,7 +32,7 @@ def restore(
     source: Annotated[Path, typer.Argument(help="Video, picture, or a folder of them.")],
     destination: Annotated[Path, typer.Argument(help="Output file; a folder if the input is one.")],
     model: Model = Path("models/svfr"),
-    tasks: Annotated[str, typer.Option(help="Any of bfr, color, inpaint, comma-separated.")] = "bfr",
+    tasks: Annotated[str, typer.Option(help="Any of bfr, color, inpaint, comma-separated; or deflicker.")] = "bfr",
     steps: Annotated[int, typer.Option(help="Denoising steps; 0 = the model's own.")] = 0,
     guidance: Annotated[float, typer.Option(help="Guidance scale; negative = the model's own.")] = -1.0,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 77,
@@ -49,6 +49,7 @@ def restore(
     contact_sheet: Annotated[bool, typer.Option(help="Also write a picture of a few frames.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, float16, bfloat16; auto is float16 on CUDA.")] = "auto",
 ) -> None:
     """Restore the faces of a video, a picture, or a folder of them.
 
@@ -73,7 +74,7 @@ def restore(
     }
     choices |= {"steps": steps} if steps else {}
     choices |= {"guidance": guidance} if guidance >= 0 else {}
-    command = RestoreCommand(source, destination, model, choices, device=device, one_input=frames_folder)
+    command = RestoreCommand(source, destination, model, choices, device=device, dtype=dtype, one_input=frames_folder)
     raise typer.Exit(command.show_plan() if dry_run else command.run())
 
 

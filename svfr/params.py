@@ -215,7 +215,7 @@ class RegisterParams(Section):
 class RestoreOptions(Section):
     """Everything a restored file depends on besides its input and the model; see svfr.restore."""
 
-    tasks: list[Literal["bfr", "color", "inpaint"]] = Field(["bfr"], min_length=1)
+    tasks: list[Literal["bfr", "color", "inpaint", "deflicker"]] = Field(["bfr"], min_length=1)  # what the model can
     steps: int = Field(30, ge=1)
     guidance: float = Field(2.0, ge=0)
     self_refer: bool = True  # a first pass over one window finds the reference frame of a track

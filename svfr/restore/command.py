@@ -33,6 +33,7 @@ class RestoreCommand:
     model: Path
     choices: dict[str, Any]
     device: str = "auto"
+    dtype: str = "auto"
     one_input: bool = False
 
     def run(self) -> int:
@@ -66,7 +67,7 @@ class RestoreCommand:
             return 0
         open_media(self.source)  # refused before the networks are loaded
         with Progress(self.source.name, 0, "frames") as progress:
-            restorer = load_restorer(self.model, device=self.device)
+            restorer = load_restorer(self.model, device=self.device, dtype=self.dtype)
             report = restore_video(self.source, target, model=restorer, options=options, progress=progress)
         typer.echo(table([report]))
         typer.echo(report.message or str(target))
@@ -87,7 +88,7 @@ class RestoreCommand:
     def _restore_all(self, todo: list[tuple[Path, Path]], options: RestoreOptions) -> list[FileReport]:
         from svfr.restore import load_restorer
 
-        restorer = load_restorer(self.model, device=self.device)
+        restorer = load_restorer(self.model, device=self.device, dtype=self.dtype)
         reports = []
         for number, (source, destination) in enumerate(todo, 1):
             with Progress(f"[{number}/{len(todo)}] {source.name}", 0, "frames") as progress:
@@ -111,6 +112,7 @@ class RestoreCommand:
         sampler = self._config().get("sampler", {})
         own = {"steps": sampler["steps"]} if "steps" in sampler else {}
         own |= {"guidance": sampler["guidance"][0]} if "guidance" in sampler else {}
+        own |= {"overlap": sampler["overlap"]} if "overlap" in sampler else {}
         try:
             return RestoreOptions.model_validate({**own, **self.choices})
         except ValidationError as error:

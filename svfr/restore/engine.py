@@ -57,6 +57,7 @@ def restore_video(
     if "inpaint" in options.tasks and not options.mask:
         raise UserError("task inpaint needs a mask: give a picture, a video or box:x1,y1,x2,y2 (white is filled)")
     restorer = model if isinstance(model, Restorer) else load_restorer(model)
+    _check_tasks(options, restorer)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     digest = media_digest(path)
@@ -71,6 +72,17 @@ def restore_video(
     with suppress(OSError):  # another job's unfinished work lies there
         job.work.parent.rmdir()
     return report
+
+
+def _check_tasks(options: RestoreOptions, restorer: Restorer) -> None:
+    """Refuses, before any work, what the model cannot do."""
+    able = ", ".join(sorted(restorer.tasks))
+    if not restorer.tasks:
+        raise UserError("this model restores nothing: it is a stage of training; give another --model")
+    if not restorer.tasks.issuperset(options.tasks):
+        raise UserError(f"this model does {able}, not {', '.join(options.tasks)}: give other --tasks or --model")
+    if options.reference and not restorer.refers:
+        raise UserError("this model takes no reference photo: leave out --reference, or use an SVFR model")
 
 
 def _report(
@@ -159,9 +171,8 @@ class _Job:
         self._total = 2 * result.frames + sum(len(r.crops) for r in result.regions)
         stores = []
         for region in result.regions:
-            segments = plan_segments(
-                region.start, region.stop, self.options.segment, self.options.overlap, self.restorer.window
-            )
+            overlap = self.restorer.overlap(self.options)
+            segments = plan_segments(region.start, region.stop, self.options.segment, overlap, self.restorer.window)
             stores.append(RegionStore(self.work / f"region-{region.region_id:04d}", segments))
             RegionRestorer(self.media, region, self.restorer, self.options, mask)(stores[-1], self._advance)
         if self.options.crop_only:

@@ -12,28 +12,35 @@ from torch import Tensor
 
 from svfr.artifacts import digest_of
 from svfr.diffusion.sampler import SVFRSampler
-from svfr.errors import ItemError
+from svfr.errors import ItemError, UserError
 from svfr.faces.detect import Detector, build_detector
 from svfr.faces.embed import Embedder, build_embedder
 from svfr.faces.geometry import Box
 from svfr.faces.identity_crop import identity_crop
 from svfr.faces.landmarks import build_landmarker, five_points
-from svfr.models.folder import ModelBundle, load_model_folder
+from svfr.models.folder import STC, ModelBundle, load_model_folder, verify_model_folder
 from svfr.models.identity_map import embedding_map
 from svfr.params import RestoreOptions
 from svfr.quality.reference import reference_quality
 from svfr.restore.ledger import model_digest
 from svfr.restore.media import Pixels
 
+DTYPES = ("float32", "float16", "bfloat16")
+
 
 class Restorer:
     """One model, ready to restore any number of files. `digest` names it in every report."""
+
+    refers = True  # it restores with a reference frame of the person
+    tasks = frozenset(("bfr", "color", "inpaint"))
 
     def __init__(self, bundle: ModelBundle, digest: str) -> None:
         self.bundle, self.digest = bundle, digest
         self.sampler = SVFRSampler(bundle.unet, bundle.vae, bundle.config["scheduler"])
         self.size: int = bundle.config["image_size"]
         self.window: int = bundle.config["window"]
+        self.steps: int = bundle.config["sampler"]["steps"]
+        self.device = bundle.unet.device
         self._landmarker = build_landmarker("dlib68")
         self._embedder = _embedder(bundle)
         self._detectors: dict[str, Detector] = {}
@@ -42,9 +49,13 @@ class Restorer:
         """The face detector that the options name, built once. Raises `WeightsMissing` if its file is absent."""
         key = digest_of([options.detector, options.detector_options])
         if key not in self._detectors:
-            device = str(self.bundle.unet.device)
+            device = str(self.device)
             self._detectors[key] = build_detector(options.detector, device=device, **options.detector_options)
         return self._detectors[key]
+
+    def overlap(self, options: RestoreOptions) -> int:
+        """Frames that neighbouring windows share."""
+        return min(options.overlap, self.window - 1)
 
     @property
     def identity_backend(self) -> str:
@@ -95,6 +106,13 @@ def load_restorer(model: Path | str, *, device: str = "auto", dtype: str = "auto
     digest = model_digest(folder)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     kind = ("float16" if chosen.startswith("cuda") else "float32") if dtype == "auto" else dtype
+    if kind not in DTYPES:
+        raise UserError(f"dtype '{dtype}' is unknown: choose among auto, {', '.join(DTYPES)}")
+    if verify_model_folder(folder)["family"] == STC:
+        from svfr.restore.stc_network import load_stc
+        from svfr.restore.stc_restorer import STCRestorer
+
+        return STCRestorer(load_stc(folder, chosen, getattr(torch, kind)), digest)
     return Restorer(load_model_folder(folder, chosen, getattr(torch, kind)), digest)
 
 

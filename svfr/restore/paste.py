@@ -42,7 +42,7 @@ def paste(frame: Pixels, crop_SS3: Pixels, box: Box, style: PasteStyle, hole_HW:
     alpha = feather_mask((x1, y1, x2, y2), (width, height), style.feather)[..., None]
     hole = None if hole_HW is None else hole_HW[y1:y2, x1:x2, None]
     known = alpha if hole is None else alpha * (1 - hole)
-    if style.match_colour:
+    if style.match_colour and "deflicker" not in style.tasks:  # the source's brightness is what is wrong
         result = match_colour(result, region, known, only_luma="color" in style.tasks)
     if style.tasks == ("color",):
         result = keep_luma(result, region, limit)

@@ -132,11 +132,11 @@ class RegionRestorer:
     def _reference(self, path: Path) -> tuple[Tensor | None, Tensor | None]:
         """The region's reference picture (3,S,S) and its identity tokens; the first pass's result is kept in `path`."""
         size = self.restorer.size
-        if self.options.reference:
+        if self.options.reference and self.restorer.refers:
             detector = self.restorer.detector(self.options)
             photo, face = reference_photo(Path(self.options.reference), detector, self.options.enlarge, size)
             return as_tensor(photo), self.restorer.tokens(as_tensor(photo), face)
-        if not self.options.self_refer:
+        if not self.options.self_refer or not self.restorer.refers:
             return None, None
         if not path.exists():
             first, last = self._window()
@@ -171,7 +171,7 @@ class RegionRestorer:
             "task": tuple(self.options.tasks),
             "guidance": (self.options.guidance, self.options.guidance),
             "window": window,
-            "overlap": min(self.options.overlap, window - 1),
+            "overlap": self.restorer.overlap(self.options),
             "decode_chunk": window,
             "seed": self.options.seed,
         }

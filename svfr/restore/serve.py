@@ -46,7 +46,7 @@ def build_page(model: Path, folder: Path, device: str) -> Any:
     from svfr.restore.model import load_restorer
 
     restorer = load_restorer(model, device=device)
-    sampler = restorer.bundle.config["sampler"]
+    able = sorted(restorer.tasks - {"inpaint"})  # the page has no way to give a mask
 
     def restore(
         video: str | None,
@@ -68,9 +68,9 @@ def build_page(model: Path, folder: Path, device: str) -> Any:
         with gr.Row():
             with gr.Column():
                 video = gr.Video(label="Video", sources=["upload"])
-                tasks = gr.CheckboxGroup(["bfr", "color"], value=["bfr"], label="Tasks")
+                tasks = gr.CheckboxGroup(able, value=able[:1], label="Tasks")
                 seed = gr.Number(77, precision=0, label="Seed")
-                steps = gr.Slider(1, 50, value=sampler["steps"], step=1, label="Steps")
+                steps = gr.Slider(1, 50, value=restorer.steps, step=1, label="Steps")
                 with gr.Row():
                     start, stop = gr.Button("Restore", variant="primary"), gr.Button("Cancel")
             with gr.Column():
