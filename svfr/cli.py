@@ -32,10 +32,10 @@ def restore(
     source: Annotated[Path, typer.Argument(help="Video, picture, a folder of them, list (.txt) or manifest (.csv).")],
     destination: Annotated[Path, typer.Argument(help="Output file; a folder if the input is many.")],
     model: Model = Path("models/svfr"),
-    tasks: Annotated[str, typer.Option(help="Any of bfr, color, inpaint, comma-separated.")] = "bfr",
+    tasks: Annotated[str, typer.Option(help="Any of bfr, color, inpaint, comma-separated; or deflicker.")] = "bfr",
     auto: Annotated[
         bool, typer.Option("--auto", help="Choose the tasks: color for grey input, inpaint for a mask.")
-    ] = (False),
+    ] = False,
     steps: Annotated[int, typer.Option(help="Denoising steps; 0 = the model's own.")] = 0,
     guidance: Annotated[float, typer.Option(help="Guidance scale; negative = the model's own.")] = -1.0,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 77,
@@ -64,6 +64,7 @@ def restore(
     guide_within: Annotated[str, typer.Option(help="LOW,HIGH: guide only at these noise levels; lossy, faster.")] = "",
     deep_every: Annotated[int, typer.Option(help="Compute deep features every n-th step; lossy, faster.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Folder for the report of a single file.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float16, bfloat16; auto is float16 on CUDA.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -100,7 +101,7 @@ def restore(
     }
     choices |= {"steps": steps} if steps else {}
     choices |= {"guidance": guidance} if guidance >= 0 else {}
-    command = RestoreCommand(source, destination, model, choices, device, one_input=frames_folder, report=report)
+    command = RestoreCommand(source, destination, model, choices, device, dtype, frames_folder, report)
     raise typer.Exit(command.show_plan() if dry_run else command.run())
 
 

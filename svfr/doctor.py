@@ -114,7 +114,7 @@ def _model(folder: Path) -> Check:
     except UserError as error:
         return Check("model", False, f"{error}; train one (dvc repro) or svfr weights import", needed=False)
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 2**20
-    backend = json.dumps(config["identity"].get("backend"))
+    backend = json.dumps(config.get("identity", {}).get("backend"))
     side = config.get("image_size")
     return Check("model", True, f"{folder}: {side} px, {size:.0f} MiB, identity {backend}", needed=False)
 

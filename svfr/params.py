@@ -226,7 +226,7 @@ class RegisterParams(Section):
 class RestoreOptions(Section):
     """Everything a restored file depends on besides its input and the model; see svfr.restore."""
 
-    tasks: list[Literal["bfr", "color", "inpaint"]] = Field(["bfr"], min_length=1)
+    tasks: list[Literal["bfr", "color", "inpaint", "deflicker"]] = Field(["bfr"], min_length=1)  # what the model can
     auto: bool = False  # bfr, with color if the input is grey, with inpaint if there is a mask; `tasks` is not used
     steps: int = Field(30, ge=1)
     guidance: float = Field(2.0, ge=0)

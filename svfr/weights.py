@@ -124,6 +124,13 @@ def import_official(unet: Path, id_linear: Path, arcface: Path, svd_folder: Path
     return official.import_official(unet, id_linear, arcface, svd_folder, out)
 
 
+def import_stc(checkpoint: Path, out: Path) -> dict[str, Any]:
+    """Turns a released BFVR-STC checkpoint into a model folder; see `svfr.models.stc.folder.import_stc`."""
+    from svfr.models.stc import folder
+
+    return folder.import_stc(checkpoint, out)
+
+
 def _offline(weight: Weight, folder: Path) -> Path:
     for candidate in (folder / weight.file, folder / Path(weight.file).name):
         if candidate.is_file():

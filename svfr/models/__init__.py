@@ -1,1 +1,1 @@
-"""Networks of the SVFR family: U-Net, VAE, identity branch, and the folder they are stored in."""
+"""Networks of the two families, SVFR and BFVR-STC (`stc`), and the folder that a model is stored in."""

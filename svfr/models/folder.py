@@ -1,4 +1,4 @@
-"""The model folder: one trained SVFR model as plain files, and nothing that can run code.
+"""The model folder: one trained model as plain files, and nothing that can run code. Of the family "svfr":
 
     model.json               format, configs of every part, sampler defaults, digests, free notes of the training
     unet.safetensors         the 12-channel U-Net
@@ -9,11 +9,13 @@
 `model.json`: {"format": 1, "family": "svfr", "unet": {...}, "vae": {...}, "scheduler": {...},
 "identity": {"backend": "arcface" | "dlib" | "none", "in_channels": C, "dim": D}, "image_size": S, "window": F,
 "sampler": {"steps": 30, "guidance": [2.0, 2.0], ...}, "digests": {file: sha256}, "trained": {...}}.
+The family "stc" shares the frame of it and holds other files: see `svfr.models.stc.folder`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,12 @@ from svfr.models.vae import build_vae
 FORMAT = 1
 CONFIG_FILE = "model.json"
 BACKENDS = ("arcface", "dlib", "none")
+SVFR, STC = "svfr", "stc"
+# of each family: what `model.json` must hold beside the digests, and the weight files without which it is no model
+FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    SVFR: (("unet", "vae", "scheduler", "identity"), ("unet.safetensors", "vae.safetensors")),
+    STC: (("stc", "image_size", "window", "tasks"), ("stc.safetensors",)),
+}
 DEFAULT_SCHEDULER: dict[str, Any] = {
     "prediction_type": "v_prediction",
     "timestep_type": "continuous",
@@ -79,6 +87,11 @@ def save_model_folder(folder: Path, model: ModelBundle) -> dict[str, Any]:
         "id_linear.safetensors": model.identity_projection,
         "arcface.safetensors": model.arcface,
     }
+    return write_model_folder(folder, config, parts)
+
+
+def write_model_folder(folder: Path, config: dict[str, Any], parts: Mapping[str, nn.Module | None]) -> dict[str, Any]:
+    """Writes weight files (name -> module) and `config`, with their digests, as a folder; returns the `model.json`."""
     with atomic_dir(Path(folder)) as temporary:
         digests = {}
         for name, module in parts.items():
@@ -87,13 +100,13 @@ def save_model_folder(folder: Path, model: ModelBundle) -> dict[str, Any]:
                 save_file(state, temporary / name)
                 (temporary / name).chmod(0o644)  # safetensors makes it private
                 digests[name] = sha256_file(temporary / name)
-        config["digests"] = digests
+        config = {**config, "digests": digests}
         write_json(temporary / CONFIG_FILE, config)
     return config
 
 
-def read_model_config(folder: Path) -> dict[str, Any]:
-    """The checked `model.json` of a folder. Raises `UserError` if it is absent, damaged or of another kind."""
+def read_model_config(folder: Path, families: Sequence[str] = (SVFR,)) -> dict[str, Any]:
+    """The checked `model.json` of a folder. Raises `UserError` if it is absent, damaged or of none of `families`."""
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{folder} is no model folder: {CONFIG_FILE} is missing")
@@ -101,19 +114,20 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT or config.get("family") != "svfr":
-        raise UserError(f"{path} is not an SVFR model of format {FORMAT}: export or import the model again")
-    missing = [key for key in ("unet", "vae", "scheduler", "identity", "digests") if key not in config]
+    if not isinstance(config, dict) or config.get("format") != FORMAT or config.get("family") not in families:
+        wanted = " or ".join(family.upper() for family in families)
+        raise UserError(f"{path} is not an {wanted} model of format {FORMAT}: export or import the model again")
+    missing = [key for key in (*FAMILIES[config["family"]][0], "digests") if key not in config]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}: export or import the model again")
     return config
 
 
-def verify_model_folder(folder: Path) -> dict[str, Any]:
+def verify_model_folder(folder: Path, families: Sequence[str] = tuple(FAMILIES)) -> dict[str, Any]:
     """`read_model_config` after comparing every weight file with its recorded SHA-256; raises `UserError`."""
-    config = read_model_config(folder)
+    config = read_model_config(folder, families)
     names = set(config["digests"])
-    if not {"unet.safetensors", "vae.safetensors"} <= names or any(Path(name).name != name for name in names):
+    if not names.issuperset(FAMILIES[config["family"]][1]) or any(Path(name).name != name for name in names):
         raise UserError(f"{folder}: digests in {CONFIG_FILE} do not name the files of a model folder")
     for name, digest in sorted(config["digests"].items()):
         path = Path(folder) / name
@@ -132,7 +146,7 @@ def load_model_folder(
     Every part goes to `device` and `dtype`. Raises `UserError` for a changed, incomplete or foreign folder.
     """
     folder = Path(folder)
-    config = verify_model_folder(folder)
+    config = verify_model_folder(folder, (SVFR,))
 
     def state(name: str) -> dict[str, Tensor]:
         return {k: v.to(dtype) if v.is_floating_point() else v for k, v in read_state(folder / name).items()}
@@ -167,7 +181,7 @@ def _completed(model: ModelBundle) -> dict[str, Any]:
         "sampler": {"steps": 30, "guidance": [2.0, 2.0]},
         "trained": {},
     }
-    config: dict[str, Any] = {**defaults, **model.config, "format": FORMAT, "family": "svfr"}
+    config: dict[str, Any] = {**defaults, **model.config, "format": FORMAT, "family": SVFR}
     identity = dict(config["identity"])
     if model.identity_projection is not None:
         identity |= {"in_channels": model.identity_projection.in_channels, "dim": model.identity_projection.dim}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -21,6 +22,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises `UserError` for a missing or damaged file, for sparse tensors, and for a pickle that holds anything but
     tensors: such a file could run code and is never opened further (`weights_only=True`).
     """
+    state = read_checkpoint(path)
+    if not all(_is_entry(key, value) for key, value in state.items()):
+        raise UserError(f"{path} is no flat state dict of tensors: a checkpoint of weights only is needed")
+    return dict(state)
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """As `read_state`, for a file whose tensors may lie deeper, below `params_ema` for example."""
     if not path.is_file():
         raise UserError(f"weights file {path} does not exist")
     try:
@@ -31,9 +40,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(f"{path} cannot be read as weights ({_first_line(error)}): fetch it again") from error
-    if not isinstance(state, Mapping) or not all(_is_entry(key, value) for key, value in state.items()):
+    if not isinstance(state, Mapping):
         raise UserError(f"{path} is no flat state dict of tensors: a checkpoint of weights only is needed")
-    return dict(state)
+    return state
 
 
 def check_state(state: State, expected: Mapping[str, tuple[int, ...]], what: str) -> None:

@@ -34,6 +34,7 @@ class RestoreCommand:
     model: Path
     choices: dict[str, Any]
     device: str = "auto"
+    dtype: str = "auto"
     one_input: bool = False
     report: Path | None = None
 
@@ -83,7 +84,7 @@ class RestoreCommand:
         from svfr.restore import load_restorer, restore_video
 
         with Progress(self.source.name, 0, "frames") as progress:
-            restorer = load_restorer(self.model, device=self.device)
+            restorer = load_restorer(self.model, device=self.device, dtype=self.dtype)
             report = restore_video(self.source, target, model=restorer, options=options, progress=progress)
         typer.echo(table([report]))
         typer.echo(report.message or str(target))
@@ -111,7 +112,7 @@ class RestoreCommand:
     def _restore_all(self, todo: list[Order]) -> list[FileReport]:
         from svfr.restore import load_restorer
 
-        restorer = load_restorer(self.model, device=self.device)
+        restorer = load_restorer(self.model, device=self.device, dtype=self.dtype)
         reports = []
         for number, order in enumerate(todo, 1):
             with Progress(f"[{number}/{len(todo)}] {order.name}", 0, "frames") as progress:

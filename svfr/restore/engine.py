@@ -78,7 +78,10 @@ def check_tasks(options: RestoreOptions, restorer: Restorer) -> None:
     unknown = sorted(set(options.tasks) - restorer.network.tasks)
     if unknown and not options.auto:
         can = ", ".join(sorted(restorer.network.tasks))
-        raise UserError(f"this {restorer.network.family} model cannot do {', '.join(unknown)}; it can do {can}")
+        family = restorer.network.family
+        raise UserError(f"this {family} model cannot do {', '.join(unknown)}; it can do {can or 'nothing'}")
+    if options.reference and not restorer.network.refers:
+        raise UserError(f"this {restorer.network.family} model takes no reference photo: leave out --reference")
 
 
 def check_destination(media: Media, target: Path) -> None:

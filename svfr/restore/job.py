@@ -155,7 +155,8 @@ class Job:
             self.warnings.append("the input has no colour; add the task color (or --auto) to give it some")
 
     def _store(self, region: Region) -> RegionStore:
-        length, overlap, window = self.options.segment, self.options.overlap, self.restorer.window
+        length, window = self.options.segment, self.restorer.window
+        overlap = max(self.options.overlap, self.restorer.network.least_overlap)
         segments = plan_segments(region.start, region.stop, length, overlap, window)
         return RegionStore(self.work / f"region-{region.region_id:04d}", segments)
 

@@ -33,12 +33,13 @@ def model_config(folder: Path) -> dict[str, Any]:
 
 
 def model_choices(folder: Path) -> dict[str, Any]:
-    """Fields of `RestoreOptions` that a model wants where the user does not choose: steps and guidance it was made for.
+    """Fields of `RestoreOptions` that a model wants where the user does not choose: those it was made for.
 
     They stand in `model.json` under `sampler`; a family without them has none.
     """
     sampler = model_config(folder).get("sampler", {})
     choices = {"steps": sampler["steps"]} if "steps" in sampler else {}
+    choices |= {"overlap": sampler["overlap"]} if "overlap" in sampler else {}
     return choices | ({"guidance": sampler["guidance"][0]} if "guidance" in sampler else {})
 
 

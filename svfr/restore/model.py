@@ -24,8 +24,12 @@ from svfr.restore.ledger import model_config, model_digest
 from svfr.restore.network import Network
 from svfr.restore.pixels import Pixels, as_pixels
 
-LOADERS = {"svfr": ("svfr.restore.svfr_network", "load_svfr")}
+LOADERS = {
+    "svfr": ("svfr.restore.svfr_network", "load_svfr"),
+    "stc": ("svfr.restore.stc_network", "load_stc"),
+}
 """Family of a model folder -> module and function (folder, device, dtype) -> `Network`, imported when it is needed."""
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 class Restorer:
@@ -78,6 +82,8 @@ def load_restorer(model: Path | str, *, device: str = "auto", dtype: str = "auto
         raise UserError(f"{folder}: models of family '{family}' are unknown here; known: {', '.join(LOADERS)}")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     kind = ("float16" if chosen.startswith("cuda") else "float32") if dtype == "auto" else dtype
+    if kind not in DTYPES:
+        raise UserError(f"dtype '{dtype}' is unknown: choose among auto, {', '.join(DTYPES)}")
     module, name = LOADERS[family]
     load: Callable[[Path, str, torch.dtype], Network] = getattr(import_module(module), name)
     return Restorer(load(folder, chosen, getattr(torch, kind)), digest)

@@ -30,8 +30,10 @@ class Network(Protocol):
     """Side S of the square crops it takes and returns; any other size never reaches it."""
     window: int
     """Frames it looks at together. Shorter clips are the network's own to pad, down to a single frame."""
+    least_overlap: int
+    """Frames that neighbouring windows share at least, whatever the options say."""
     tasks: frozenset[str]
-    """Which of bfr, color and inpaint it can do; the engine refuses others before any work."""
+    """Which of bfr, color, inpaint and deflicker it can do; the engine refuses others before any work."""
     refers: bool
     """Whether `restore` uses an anchor. If not, `choose_anchor` and `tokens` are never called."""
     most_splits: int

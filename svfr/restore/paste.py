@@ -49,7 +49,7 @@ def paste(
     alpha = feather_mask((x1, y1, x2, y2), (width, height), style.feather)[..., None] * np.float32(opacity)
     hole = None if hole_HW is None else hole_HW[y1:y2, x1:x2, None]
     known = alpha if hole is None else alpha * (1 - hole)
-    if style.match_colour:
+    if style.match_colour and "deflicker" not in style.tasks:  # the source's brightness is what is wrong
         result = match_colour(result, region, known, only_luma="color" in style.tasks)
     if style.tasks == ("color",):
         result = keep_luma(result, region, limit)

@@ -29,6 +29,7 @@ class SVFRNetwork:
     family = "svfr"
     tasks = frozenset(("bfr", "color", "inpaint"))
     refers = True
+    least_overlap = 0
 
     def __init__(self, bundle: ModelBundle) -> None:
         self.bundle = bundle

@@ -1,0 +1,117 @@
+"""Encoder and decoder of the 3D-VQGAN (BFVR-STC, Sec. 3.2): 8 x smaller in space, 2 x in time, not causal.
+
+Blocks are numbered as in the released checkpoints, `encoder.blocks.N` and `generator.blocks.N`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from svfr.models.stc.attention import AttnBlock
+from svfr.models.stc.norms import group_norm
+
+SPACE, TIME = 8, 2  # pixels and frames to one latent
+
+
+class ResBlock(nn.Module):
+    """x + conv2(silu(norm2(conv1(silu(norm1 x))))) on (B,C,T,H,W); a 1x1x1 convolution on x where widths differ."""
+
+    def __init__(self, width_in: int, width: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = group_norm(width_in, groups)
+        self.conv1 = nn.Conv3d(width_in, width, 3, padding=1)
+        self.norm2 = group_norm(width, groups)
+        self.conv2 = nn.Conv3d(width, width, 3, padding=1)
+        self.conv_out = nn.Conv3d(width_in, width, 1) if width_in != width else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.silu(self.norm1(x)))
+        y = self.conv2(F.silu(self.norm2(y)))
+        return y + (x if self.conv_out is None else self.conv_out(x))
+
+
+class Downsample(nn.Module):
+    """Halves T, H and W; zeros are added at the end of each only."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(width, width, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1, 0, 1)))
+
+
+class Downsample2D(nn.Module):
+    """Halves H and W, frame by frame."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(width, width, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour by `factors` (T,H,W), then a 3x3x3 convolution."""
+
+    def __init__(self, width: int, factors: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.factors = factors
+        self.conv = nn.Conv3d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = tuple(float(factor) for factor in self.factors)
+        return self.conv(F.interpolate(x, scale_factor=scale, mode="nearest"))  # type: ignore[arg-type]
+
+
+class Encoder(nn.Module):
+    """RGB video (B,3,T,H,W) in [0,1] -> latent z (B,embedding,T/2,H/8,W/8)."""
+
+    def __init__(self, channels: int, embedding: int, groups: int) -> None:
+        super().__init__()
+        c1, c2, c4, c8 = (channels * factor for factor in (1, 2, 4, 8))
+
+        def res(width_in: int, width: int) -> ResBlock:
+            return ResBlock(width_in, width, groups)
+
+        self.blocks = nn.Sequential(
+            nn.Conv3d(3, c1, 3, padding=1),
+            *(res(c1, c1), res(c1, c1), Downsample(c1)),
+            *(res(c1, c2), res(c2, c2), Downsample2D(c2)),
+            *(res(c2, c4), res(c4, c4), Downsample2D(c4)),
+            *(res(c4, c8), AttnBlock(c8, groups), res(c8, c8), AttnBlock(c8, groups)),
+            *(res(c8, c8), AttnBlock(c8, groups), res(c8, c8)),
+            group_norm(c8, groups),
+            nn.Conv3d(c8, embedding, 3, padding=1),
+        )
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.blocks(video)
+
+
+class Decoder(nn.Module):
+    """Quantised latent (B,embedding,T',h,w) -> RGB video (B,3,2T',8h,8w) in [0,1]. Attention stays at latent size."""
+
+    def __init__(self, channels: int, embedding: int, groups: int) -> None:
+        super().__init__()
+        c1, c2, c4, c8 = (channels * factor for factor in (1, 2, 4, 8))
+
+        def res(width_in: int, width: int) -> ResBlock:
+            return ResBlock(width_in, width, groups)
+
+        self.blocks = nn.Sequential(
+            nn.Conv3d(embedding, c8, 3, padding=1),
+            *(res(c8, c8), AttnBlock(c8, groups), res(c8, c8)),
+            *(res(c8, c8), AttnBlock(c8, groups), res(c8, c8), AttnBlock(c8, groups)),
+            *(res(c8, c4), AttnBlock(c4, groups), res(c4, c4), AttnBlock(c4, groups), Upsample(c4, (1, 2, 2))),
+            *(res(c4, c2), res(c2, c2), Upsample(c2, (1, 2, 2))),
+            *(res(c2, c1), res(c1, c1), Upsample(c1, (2, 2, 2))),
+            group_norm(c1, groups),
+            nn.Conv3d(c1, 3, 3, padding=1),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(self.blocks(z))
