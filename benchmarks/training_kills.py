@@ -68,7 +68,7 @@ def torn(run: Path) -> int:
 
 
 def disturb(stage: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random) -> tuple[Counter, int]:
-    """Kills one worker of `kills` successive groups; returns how far they had come, and torn checkpoints."""
+    """Kills one worker of `kills` successive groups; returns where each met the run, and torn checkpoints."""
     met, bad, seen = Counter(), 0, set()
     while stage.poll() is None and sum(met.values()) < kills:
         fresh = [pid for pid in workers(stage) if pid not in seen]

@@ -120,7 +120,7 @@ def _parameters(root: Path, row: Ablation) -> dict[str, Any]:
 
 def _fingerprint(folder: Path) -> str:
     """Digest of a stage's table or model description, which names everything else in the folder by digest."""
-    files = sorted([*folder.glob("*.parquet"), *folder.glob("model.json")])
-    if not files:
-        raise UserError(f"{folder} is empty: run the stages before training first (python -m flows.train)")
-    return digest_of({file.name: sha256_file(file) for file in files})
+    file = folder / (f"{folder.name}.parquet" if folder.parent.name == "data" else "model.json")
+    if not file.is_file():
+        raise UserError(f"{file} is missing: run the stages before training first (python -m flows.train)")
+    return sha256_file(file)

@@ -9,6 +9,7 @@ import numpy as np
 
 from svfr.artifacts import atomic_write
 from svfr.training.features import Features, agreement
+from svfr.training.ulr import centred
 
 
 def feature_figure(shown: Mapping[str, Features], path: Path) -> None:
@@ -34,8 +35,7 @@ def _embed(features: Features) -> np.ndarray:
     """t-SNE (van der Maaten & Hinton 2008) of the centred, normalised features, (N,2)."""
     from sklearn.manifold import TSNE
 
-    centred_NC = (features.values - features.values.mean(0)).numpy()
-    unit_NC = centred_NC / np.linalg.norm(centred_NC, axis=1, keepdims=True).clip(1e-12)
+    unit_NC = centred(features.values).numpy()
     perplexity = min(15.0, (len(unit_NC) - 1) / 3)
     embedded: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(unit_NC)
     return embedded

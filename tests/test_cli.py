@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,3 +174,16 @@ def test_serve_without_gradio_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert call(monkeypatch, "serve", "--model", model) == 2
     assert "pip install 'svfr[serve]'" in capsys.readouterr().err
+
+
+def test_weights_verify_takes_a_model_folder(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "weights", "verify", model) == 0
+    assert re.search(r"unet.safetensors ok [0-9a-f]{64}", capsys.readouterr().out)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    with (damaged / "unet.safetensors").open("ab") as file:
+        file.write(b"x")
+    assert call(monkeypatch, "weights", "verify", damaged) == 1
+    assert "does not match the SHA-256" in capsys.readouterr().out

@@ -1,13 +1,12 @@
-"""The latent transformer T_l: one unit vector for what a clip shows, read from the U-Net's mid-block. Training only."""
+"""The latent transformer T_l: one vector for what a clip shows, read from the U-Net's mid-block. Training only."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class LatentTransformer(nn.Module):
-    """Mid-block features (B,F,C,H,W) -> unit vectors (B,dim).
+    """Mid-block features (B,F,C,H,W) -> vectors (B,dim), which the loss centres and scales (svfr.training.ulr).
 
     SVFR states: features flattened over H and W, then a latent transformer. Ours, since unpublished: the mean over
     frames beforehand, the mean over tokens at the end (a class token makes all clips alike at the start, and the
@@ -24,10 +23,10 @@ class LatentTransformer(nn.Module):
         self.layers = nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
 
     def forward(self, mid_BFCHW: Tensor) -> Tensor:
-        """The clip's feature vectors (B,dim), of length 1."""
+        """The clip's feature vectors (B,dim), float32."""
         x_BLC = mid_BFCHW.mean(1).flatten(2).transpose(1, 2)
         x_BLD = self.layers(self.proj_in(self.norm_in(x_BLC)))
-        return F.normalize(x_BLD.mean(1).float(), dim=-1)
+        return x_BLD.mean(1).float()  # type: ignore[no-any-return]
 
 
 def _heads(dim: int) -> int:

@@ -17,7 +17,7 @@ from svfr.training.model import TrainingModel
 from svfr.training.noise import unet_input
 from svfr.training.order import generator_for
 from svfr.training.pairs import PairDataset, encode_degraded
-from svfr.training.ulr import similarity
+from svfr.training.ulr import centred, similarity
 
 SPLITS = ("train", "val", "test")
 _PLAIN = {"lambda_ulr": 0.0, "parts": "all", "precision": "no", "gradient_checkpointing": False, "reference_drop": 1.0}
@@ -79,9 +79,9 @@ def mid_features(bundle: ModelBundle, config: TrainConfig, views: int = 6) -> Fe
 
 
 def agreement(features: Features) -> Agreement:
-    """Figures of `features`, centred first: what all faces have in common is nearly all of a raw feature."""
-    unit_NC = torch.nn.functional.normalize(features.values - features.values.mean(0), dim=1)
-    same, other = similarity(unit_NC, features.clip)
+    """Figures of `features`, centred first as the loss does."""
+    unit_NC = centred(features.values)
+    same, other = similarity(features.values, features.clip)
     nearest_N = (unit_NC @ unit_NC.T).fill_diagonal_(-torch.inf).argmax(1)
     hits = (features.clip[nearest_N] == features.clip).float().mean()
     return Agreement(float(same), float(other), float(hits))

@@ -18,7 +18,7 @@ HEADS = ("ulr.", "prior.")
 
 
 class Prediction(NamedTuple):
-    """v (B,F,4,h,w); `feature` unit vectors (B,D); `points` (B,F,136). A head that is off gives an empty tensor."""
+    """v (B,F,4,h,w); `feature` (B,D), of any length; `points` (B,F,136). A head that is off gives an empty tensor."""
 
     v: Tensor
     feature: Tensor

@@ -32,17 +32,30 @@ def info_nce(
 def ulr_loss(feature_BD: Tensor, clip_B: Tensor, tau: float) -> Tensor:
     """InfoNCE of this rank's views against the views of all ranks; gradients flow through the gathered ones too.
 
-    `feature_BD` unit vectors, `clip_B` integer clip numbers. Averaged over ranks (as DDP averages gradients) it is
-    the loss of the whole batch in one process.
+    `feature_BD` vectors of any length, `clip_B` integer clip numbers. Averaged over ranks (as DDP averages gradients)
+    it is the loss of the whole batch in one process.
     """
+    all_MD, clips_M = gather_with_gradient(feature_BD), gather_with_gradient(clip_B)
     first = rank_and_world()[0] * len(feature_BD)
     own = torch.arange(first, first + len(feature_BD), device=feature_BD.device)
-    return info_nce(feature_BD, gather_with_gradient(feature_BD), clip_B, gather_with_gradient(clip_B), own, tau)
+    unit_MD = centred(all_MD)
+    return info_nce(unit_MD[own], unit_MD, clip_B, clips_M, own, tau)
+
+
+def centred(feature_MD: Tensor) -> Tensor:
+    """Unit vectors of the features less their mean over the batch (ours).
+
+    What all faces have in common is nearly all of a feature at the start: cosines are 0.9999, whatever the clips, and
+    without this the loss stays at ln(1 + negatives), its value for features that are all alike.
+    """
+    # x^_i = (x_i - mean_j x_j) / || x_i - mean_j x_j ||
+    return torch.nn.functional.normalize(feature_MD.float() - feature_MD.float().mean(0), dim=1)
 
 
 def similarity(feature_BD: Tensor, clip_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cosine between views of one clip and between views of different clips; the second is NaN for one clip."""
-    cosine_BB = (feature_BD @ feature_BD.T).detach()
+    """Mean cosine of `centred` views of one clip, and of views of different clips; the second is NaN for one clip."""
+    unit_BD = centred(feature_BD.detach())
+    cosine_BB = unit_BD @ unit_BD.T
     same_BB = clip_B[:, None] == clip_B[None]
     own_BB = torch.eye(len(clip_B), dtype=torch.bool, device=clip_B.device)
     return cosine_BB[same_BB & ~own_BB].mean(), cosine_BB[~same_BB].mean()

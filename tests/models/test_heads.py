@@ -9,12 +9,12 @@ from svfr.models.landmark_head import LandmarkHead
 from svfr.models.latent_transformer import LatentTransformer
 
 
-def test_latent_transformer_gives_one_unit_vector_per_clip() -> None:
+def test_latent_transformer_gives_one_vector_per_clip() -> None:
     torch.manual_seed(0)
     head = LatentTransformer(32, dim=16, depth=2)
     out = head(torch.randn(3, 5, 32, 4, 6))
     assert out.shape == (3, 16)
-    torch.testing.assert_close(out.norm(dim=1), torch.ones(3))
+    assert out.dtype == torch.float32
 
 
 def test_latent_transformer_reads_every_position() -> None:

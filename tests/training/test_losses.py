@@ -41,9 +41,10 @@ def test_unet_input_channels_are_noisy_then_lq_then_reference() -> None:
 
 
 def test_info_nce_equals_cross_entropy_with_one_positive() -> None:
-    feature = torch.nn.functional.normalize(_draw(6, 8), dim=1).float()
+    feature = _draw(6, 8).float()
     clip = torch.tensor([0, 0, 1, 1, 2, 2])
-    logits = (feature @ feature.T / 0.2).fill_diagonal_(-torch.inf)
+    unit = torch.nn.functional.normalize(feature - feature.mean(0), dim=1)
+    logits = (unit @ unit.T / 0.2).fill_diagonal_(-torch.inf)
     partner = torch.tensor([1, 0, 3, 2, 5, 4])
     expected = torch.nn.functional.cross_entropy(logits, partner)
     torch.testing.assert_close(ulr_loss(feature, clip, 0.2), expected)
@@ -65,10 +66,18 @@ def test_info_nce_does_not_take_a_repeated_clip_for_a_negative() -> None:
 
 
 def test_similarity_tells_views_of_one_clip_from_others() -> None:
-    feature = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.0, 1.0]])
+    # centred, these are (3,0), (0,4), (-3,-2), (0,-2)
+    feature = torch.tensor([[3.0, 0.0], [0.0, 4.0], [-3.0, -2.0], [0.0, -2.0]]) + 7
     same, other = similarity(feature, torch.tensor([0, 0, 1, 1]))
-    assert float(same) == pytest.approx((0.6 + 1.0) / 2)
-    assert float(other) == pytest.approx((0.0 + 0.0 + 0.8 + 0.8) / 4)
+    cosine = 2 / math.sqrt(13)  # of the last two
+    assert float(same) == pytest.approx((0 + cosine) / 2)
+    assert float(other) == pytest.approx((-3 / math.sqrt(13) + 0 - cosine - 1) / 4)
+
+
+def test_what_all_clips_share_does_not_hide_how_they_differ() -> None:
+    clip = torch.tensor([0, 0, 1, 1])
+    feature = _draw(4, 8).float()
+    assert float(ulr_loss(feature + 1000.0, clip, 0.5)) == pytest.approx(float(ulr_loss(feature, clip, 0.5)), rel=1e-3)
 
 
 def test_wing_has_the_published_values_and_is_continuous() -> None:
@@ -104,7 +113,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     noisy = edm.add_noise(x0, noise, sigma)
     losses = {
         "noise": lambda y: noise_loss(y, x0, noisy, sigma).mean(),
-        "ulr": lambda y: ulr_loss(torch.nn.functional.normalize(y, dim=1), clip, 0.5),
+        "ulr": lambda y: ulr_loss(y, clip, 0.5),
         "prior": lambda y: prior_loss(y[:, None] * 0.1, target, 10.0, 2.0),
     }
     loss = losses[name]

