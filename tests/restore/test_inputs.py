@@ -45,9 +45,6 @@ def test_rows_of_a_manifest_have_options_of_their_own(root: Path) -> None:
     assert [order.destination for order in work.todo] == [root / "out/x/new.mp4", root / "out/other.mov"]
     assert [order.options.tasks for order in work.todo] == [["bfr", "inpaint"], ["bfr"]]
     assert {order.options.steps for order in work.todo} == {9}
-        (["bfr", "inpaint"], 9),
-        (["bfr"], 9),
-    ]
 
 
 def test_parquet(root: Path) -> None:
