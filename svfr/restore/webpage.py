@@ -11,7 +11,7 @@ import gradio as gr
 from svfr.errors import UserError
 from svfr.restore.webjob import Cancelled, WebJobs, Wish, frame_of, painted_mask, sentence
 
-CSS = ".gradio-container {max-width: 1180px !important; margin: 0 auto !important}"
+CSS = ".gradio-container {width: 100% !important; max-width: 1180px !important; margin: 0 auto !important}"
 _LABELS = {"bfr": "Sharpen", "color": "Colour", "inpaint": "Fill holes"}
 
 
@@ -117,7 +117,7 @@ def build_page(jobs: WebJobs) -> Any:
             on_restore,
             [video, tasks, auto, painter, mask_file, photo, steps, seed],
             [after, slider, place, download, note, result],
-            show_progress_on=[after],
+            show_progress_on=[slider],
             api_name="restore",
         )
         place.release(on_slide, [video, result, place], slider, show_progress="hidden", queue=False)
