@@ -152,12 +152,15 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
     token: Annotated[str, typer.Option(envvar="SVFR_TOKEN", help="Password; made up and printed if not given.")] = "",
     max_mb: Annotated[int, typer.Option(help="Largest upload in MB.")] = 512,
+    max_seconds: Annotated[float, typer.Option(help="Longest video in seconds.")] = 600.0,
+    detector: Annotated[str, typer.Option(help="mtcnn, dlib_hog, yunet, retinaface or sfd.")] = "mtcnn",
     device: Device = "auto",
 ) -> None:
-    """Serve a web page: upload, choose tasks, compare before and after. User name svfr, password the token."""
-    from svfr.restore.serve import serve_page
+    """Serve a web page: upload, choose tasks, paint holes, compare, download. User name svfr, password the token."""
+    from svfr.restore.serve import ServeLimits, serve_page
 
-    serve_page(model, host=host, port=port, token=token, max_mb=max_mb, device=device)
+    limits = ServeLimits(max_mb, max_seconds)
+    serve_page(model, host=host, port=port, token=token, limits=limits, device=device, detector=detector)
 
 
 @weights_app.command("list", epilog="Example: svfr weights list")

@@ -1,106 +1,68 @@
-"""The web page: upload, choose tasks, restore, compare. Loopback and a password by default."""
+"""Serves the web page. Loopback and a password by default, uploads bounded in size and length, one job at a time."""
 
 from __future__ import annotations
 
 import importlib.util
 import secrets
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from svfr.errors import UserError
-from svfr.restore.ledger import model_choices, model_digest
+from svfr.restore.ledger import model_digest
+
+_WAITING = 8  # jobs that may stand in the queue; more are told to come back
 
 
-def serve_page(model: Path, *, host: str, port: int, token: str, max_mb: int, device: str = "auto") -> None:
+@dataclass(frozen=True)
+class ServeLimits:
+    """What an upload may be: `max_mb` of bytes, `max_seconds` of video. Results older than `keep_hours` are removed."""
+
+    max_mb: int = 512
+    max_seconds: float = 600.0
+    keep_hours: float = 24.0
+
+
+def serve_page(
+    model: Path,
+    *,
+    host: str,
+    port: int,
+    token: str,
+    limits: ServeLimits = ServeLimits(),
+    device: str = "auto",
+    detector: str = "mtcnn",
+) -> None:
     """Serves until interrupted. User name `svfr`, password `token` (made up and printed if empty).
 
-    Raises `UserError` if Gradio is not installed or `model` is no model folder.
+    Raises `UserError` if Gradio is not installed, `model` is no model folder, or the port is taken.
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the web page needs Gradio, which is not installed: pip install 'svfr[serve]'")
     model_digest(model)
-    password = token or secrets.token_urlsafe(16)
-    if not token:
-        typer.echo(f"user: svfr   password: {password}")
-    with tempfile.TemporaryDirectory(prefix="svfr-serve-") as folder:
-        page = build_page(model, Path(folder), device)
-        page.queue(max_size=8, default_concurrency_limit=1)
-        page.launch(
-            server_name=host,
-            server_port=port,
-            auth=("svfr", password),
-            max_file_size=max_mb * 2**20,
-            share=False,
-            allowed_paths=[folder],
-            quiet=False,
-        )
-
-
-def build_page(model: Path, folder: Path, device: str) -> Any:
-    """The Gradio page; results are written below `folder`."""
-    import gradio as gr
-
     from svfr.restore.model import load_restorer
+    from svfr.restore.webjob import WebJobs
+    from svfr.restore.webpage import CSS, build_page
 
-    restorer = load_restorer(model, device=device)
-    steps_of_model = model_choices(model).get("steps", 30)
-
-    def restore(
-        video: str | None,
-        tasks: list[str],
-        seed: float,
-        steps: float,
-        progress: Any = gr.Progress(),  # noqa: B008
-    ) -> tuple[str, str, str]:
-        """What the button does: the restored file, the side-by-side file and a line about them."""
-        if not video:
-            raise gr.Error("Upload a video first.")
+    password = token or secrets.token_urlsafe(16)
+    with tempfile.TemporaryDirectory(prefix="svfr-serve-") as folder:
+        jobs = WebJobs(load_restorer(model, device=device), model, Path(folder), limits, detector)
+        page = build_page(jobs)
+        page.queue(max_size=_WAITING, default_concurrency_limit=1)
+        if not token:
+            typer.echo(f"user: svfr   password: {password}")
         try:
-            return restored_upload(Path(video), folder, restorer, tasks, int(seed), int(steps), progress)
-        except UserError as error:
-            raise gr.Error(str(error)) from None
-
-    with gr.Blocks(title="svfr") as page:
-        gr.Markdown("# Video face restoration")
-        with gr.Row():
-            with gr.Column():
-                video = gr.Video(label="Video", sources=["upload"])
-                tasks = gr.CheckboxGroup(["bfr", "color"], value=["bfr"], label="Tasks")
-                seed = gr.Number(77, precision=0, label="Seed")
-                steps = gr.Slider(1, 50, value=steps_of_model, step=1, label="Steps")
-                with gr.Row():
-                    start, stop = gr.Button("Restore", variant="primary"), gr.Button("Cancel")
-            with gr.Column():
-                after = gr.Video(label="Restored", interactive=False)
-                pair = gr.Video(label="Before and after", interactive=False)
-                note = gr.Markdown()
-        job = start.click(restore, [video, tasks, seed, steps], [after, pair, note])
-        stop.click(None, cancels=[job])
-    return page
-
-
-def restored_upload(
-    video: Path, folder: Path, restorer: Any, tasks: list[str], seed: int, steps: int, progress: Any = None
-) -> tuple[str, str, str]:
-    """Restores one upload below `folder`; returns the result, the side-by-side video and a sentence about it.
-
-    Raises `UserError` for a bad upload or no task.
-    """
-    from svfr.params import RestoreOptions
-    from svfr.restore.engine import options_with, restore_video
-    from svfr.restore.names import Outputs, output_name
-
-    options = options_with(RestoreOptions(), tasks=tasks, seed=seed, steps=steps, detector="mtcnn", contact_sheet=False)
-    target = Path(tempfile.mkdtemp(dir=folder)) / output_name(video)
-
-    def show(done: int, total: int) -> None:
-        if progress is not None:
-            progress(done / max(total, 1))
-
-    report = restore_video(video, target, model=restorer, options=options, progress=show)
-    pair = Outputs(target).side_by_side
-    sentence = report.message or f"{report.tracks} face tracks in {report.frames} frames, {report.seconds:.0f} s"
-    return str(target), str(pair if pair.exists() else target), sentence
+            page.launch(
+                server_name=host,
+                server_port=port,
+                auth=("svfr", password),
+                max_file_size=limits.max_mb * 2**20,
+                allowed_paths=[folder],
+                share=False,
+                css=CSS,
+                footer_links=[],
+            )
+        except OSError as error:
+            raise UserError(f"port {port} on {host} cannot be used ({error}): choose another with --port") from None

@@ -46,7 +46,7 @@ def copy_streams(
                 target = output.add_stream_from_template(new_video)
                 target.metadata.update(_tags(old_video.metadata))
                 kept = _kept(old)
-                targets = {stream.index: _copy_of(output, stream, destination) for stream in kept}
+                targets = {stream.index: _copy_of(output, stream, destination, source.suffix) for stream in kept}
                 output.set_chapters(old.chapters())
                 for packet in heapq.merge(
                     _packets(new, [new_video], {new_video.index: target}, None),
@@ -65,29 +65,29 @@ def check_streams(source: Path, destination: Path) -> None:
             trial = Path(folder) / f"trial{destination.suffix}"
             try:
                 with open_output(trial, trial) as output:
-                    _copy_of(output, stream, destination)
+                    _copy_of(output, stream, destination, source.suffix)
                     output.start_encoding()
             except FFmpegError as error:
-                raise _misfit(stream, destination) from error
+                raise _misfit(stream, destination, source.suffix) from error
 
 
 def _kept(source: InputContainer) -> list[Stream]:
     return [*source.streams.audio, *source.streams.subtitles]
 
 
-def _misfit(stream: Stream, destination: Path) -> UserError:
+def _misfit(stream: Stream, destination: Path, original: str) -> UserError:
     name = stream.codec_context.name if stream.codec_context else "unknown"
     return UserError(
         f"{destination.name}: a {destination.suffix} file cannot hold the source's {stream.type} stream ({name}); "
-        "give a destination that ends as the source does, or in .mkv"
+        f"give a destination that ends in {original} or .mkv"
     )
 
 
-def _copy_of(output: OutputContainer, stream: Stream, destination: Path) -> Stream:
+def _copy_of(output: OutputContainer, stream: Stream, destination: Path, original: str) -> Stream:
     try:
         copy = output.add_stream_from_template(stream)
     except (ValueError, FFmpegError) as error:
-        raise _misfit(stream, destination) from error
+        raise _misfit(stream, destination, original) from error
     copy.metadata.update(_tags(stream.metadata))
     copy.disposition = stream.disposition
     return copy
