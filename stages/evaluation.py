@@ -23,7 +23,7 @@ from svfr.metrics.base import Frames, Hints, Metric
 from svfr.metrics.baseline import build_baseline
 from svfr.metrics.distribution import I3dFeatures
 from svfr.metrics.registry import Backends, build_available
-from svfr.params import EvaluateParams
+from svfr.params import EvaluateParams, RestoreOptions
 from svfr.restore.model import Restorer, as_pixels, as_tensor, load_restorer
 from svfr.restore.preserve import keep_luma
 from svfr.tables import Row, reject
@@ -147,12 +147,12 @@ def restore_clip(
         "steps": params.steps,
         "guidance": (params.guidance, params.guidance),
         "window": restorer.window,
-        "overlap": min(3, restorer.window - 1),
+        "overlap": restorer.overlap(RestoreOptions()),
         "decode_chunk": restorer.window,
         "seed": params.seed,
     }
     reference, tokens = None, None
-    if params.self_refer:
+    if params.self_refer and restorer.refers:
         anchor = choose_anchor(restorer.sampler, lq_N3SS[: restorer.window], **sampling)
         reference = anchor.reference.clamp(-1, 1)
         tokens = restorer.tokens(reference, _face_box(hints, anchor.frame, restorer.size))

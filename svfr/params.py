@@ -179,17 +179,6 @@ class TrainParams(Section):
     seed: int = 0
 
 
-class RegisterParams(Section):
-    """Model registry."""
-
-    name: str = "svfr"
-    metric: str = "bfr/psnr"  # champion changes hands when the newcomer is better by this held-out figure
-    tracking_uri: str = "sqlite:///mlflow.db"
-    experiment: str = "svfr"
-    upload_max_bytes: int = Field(512 << 20, ge=0)  # larger models are registered by reference into `store`
-    store: str = "cache/models"  # content-addressed folder of registered models; a shared one on a cluster
-
-
 class STCNetworkParams(Section):
     """Sizes of the BFVR-STC network; the defaults are the released ones. `heads` and `layers` 0 are the variant's."""
 
@@ -259,7 +248,8 @@ class STCParams(Section):
     network: STCNetworkParams = STCNetworkParams()
     vqgan: STCVqganParams = STCVqganParams()
     predictor: STCPredictorParams = STCPredictorParams()
-    register_: RegisterParams = Field(RegisterParams(name="stc"), alias="register")
+    name: str = "stc"  # in the registry; where that lies, and how large uploads may be, says the section register
+    metric: str = "bfr/psnr"  # as register.metric
 
 
 class EvaluateParams(Section):
@@ -276,12 +266,24 @@ class EvaluateParams(Section):
         "psnr", "ssim", "lpips", "ids", "vidd", "lmd", "akd", "flicker", "chroma_error", "colourfulness_gap",
         "psnr_hole", "warp_error", "fvd",
     ]  # fmt: skip
+    also: list[str] = []  # further model folders, measured beside the first on the tasks that they have
     lpips: Literal["alex", "vgg"] = "alex"
     identity: Literal["dlib", "arcface", "ir_se50"] = "ir_se50"  # behind ids and vidd
     landmarks: Literal["dlib68", "fan"] = "fan"  # behind lmd and akd
     baselines: list[str] = ["classical"]
     sheet_rows: int = Field(2, ge=1)  # rows of the contact sheet for each task
     seed: int = 77
+
+
+class RegisterParams(Section):
+    """Model registry."""
+
+    name: str = "svfr"
+    metric: str = "bfr/psnr"  # champion changes hands when the newcomer is better by this held-out figure
+    tracking_uri: str = "sqlite:///mlflow.db"
+    experiment: str = "svfr"
+    upload_max_bytes: int = Field(512 << 20, ge=0)  # larger models are registered by reference into `store`
+    store: str = "cache/models"  # content-addressed folder of registered models; a shared one on a cluster
 
 
 class RestoreOptions(Section):

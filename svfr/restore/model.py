@@ -18,7 +18,14 @@ from svfr.faces.embed import Embedder, build_embedder
 from svfr.faces.geometry import Box
 from svfr.faces.identity_crop import identity_crop
 from svfr.faces.landmarks import build_landmarker, five_points
-from svfr.models.folder import STC, ModelBundle, load_model_folder, verify_model_folder
+from svfr.models.folder import (
+    FAMILIES,
+    STC,
+    ModelBundle,
+    load_model_folder,
+    read_model_config,
+    verify_model_folder,
+)
 from svfr.models.identity_map import embedding_map
 from svfr.params import RestoreOptions
 from svfr.quality.reference import reference_quality
@@ -114,6 +121,12 @@ def load_restorer(model: Path | str, *, device: str = "auto", dtype: str = "auto
 
         return STCRestorer(load_stc(folder, chosen, getattr(torch, kind)), digest)
     return Restorer(load_model_folder(folder, chosen, getattr(torch, kind)), digest)
+
+
+def tasks_of(folder: Path) -> frozenset[str]:
+    """What the model in a folder can do. Raises `UserError` if it is no model folder."""
+    config = read_model_config(folder, tuple(FAMILIES))
+    return frozenset(config["tasks"]) if config["family"] == STC else Restorer.tasks
 
 
 def as_tensor(crop_SS3: Pixels) -> Tensor:

@@ -148,7 +148,7 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
     shutil.copytree(vqgan.out, folder / "models" / "stc-vqgan")
     params = STCParams(network=config.network, **{stage: config.params})  # type: ignore[arg-type]
     sections: dict[str, Any] = {name: {} for name in (*SECTIONS, "restore")}
-    sections["stc"] = params.model_dump(exclude={"register_"})
+    sections["stc"] = params.model_dump()
     (folder / "params.yaml").write_text(yaml.safe_dump(sections))
     run = STCTrainConfig.below(folder, params, stage).run_dir()  # type: ignore[arg-type]
     child = _launch(folder, stage)
