@@ -32,6 +32,7 @@ from svfr.restore.model import tasks_of
 from svfr.tables import Row, check_accounted
 
 VERSION = "1"
+_NOT_OF_A_PAIR = {"split", "max_pairs", "sheet_rows", "also"}  # options that change no pair's figures
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,7 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
         Evaluator(model.resolve(), layout.shards("clips").resolve(), options, params.engine.threads),
         items,
         version=VERSION,
-        params={
-            **options.model_dump(exclude={"split", "max_pairs", "sheet_rows", "also"}),
-            "networks": _networks(metrics),
-        },
+        params={**options.model_dump(exclude=_NOT_OF_A_PAIR), "networks": _networks(metrics)},
         engine=params.engine,
     )
     rows: list[Row] = []
