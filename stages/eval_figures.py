@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,20 @@ from svfr.tables import Row
 INK, MUTED = "#1d2330", "#6b7385"
 COLOURS = {DEGRADED: "#b9c0cc", "classical": "#7f93b2", MODEL: "#e4572e"}
 TITLES = {DEGRADED: "degraded", "classical": "classical", MODEL: "restored", TRUTH: "truth"}
+_NONE: Mapping[str, Outcome] = {}
 _TILE = 2.1  # inches
 _DPI = 120
 
 
-def contact_sheet(outcome: Outcome, pairs: Sequence[Row], options: EvaluateParams, path: Path) -> None:
-    """The middle frame of a few pairs of each task, one row a pair: degraded, baselines, restored, truth."""
-    columns = [DEGRADED, *options.baselines, MODEL, TRUTH]
-    rows = [
-        (task, outcome.cache.get(outcome.keys[pair_id]) or {}) for task, pair_id in _chosen(outcome, pairs, options)
-    ]
+def contact_sheet(
+    outcome: Outcome, pairs: Sequence[Row], options: EvaluateParams, path: Path, others: Mapping[str, Outcome] = _NONE
+) -> None:
+    """The middle frame of a few pairs of each task, one row a pair: degraded, baselines, restored, truth.
+
+    `others`: outcomes of further models by name; a column each, empty for tasks that a model does not have.
+    """
+    columns = [DEGRADED, *options.baselines, MODEL, *others, TRUTH]
+    rows = [(task, _pictures(outcome, others, pair_id)) for task, pair_id in _chosen(outcome, pairs, options)]
     size = (_TILE * len(columns) + 0.5, (_TILE + 0.08) * len(rows) + 0.5)
     figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
     axes = np.asarray(figure.subplots(len(rows), len(columns), squeeze=False))
@@ -39,7 +43,8 @@ def contact_sheet(outcome: Outcome, pairs: Sequence[Row], options: EvaluateParam
         for column, name in enumerate(columns):
             axis = axes[line, column]
             axis.set(xticks=[], yticks=[])
-            axis.imshow(np.asarray(Image.open(io.BytesIO(files[f"{name}.png"]))), interpolation="lanczos")
+            if f"{name}.png" in files:
+                axis.imshow(np.asarray(Image.open(io.BytesIO(files[f"{name}.png"]))), interpolation="lanczos")
             for side in axis.spines.values():
                 side.set_visible(False)
             if line == 0:
@@ -55,6 +60,15 @@ def contact_sheet(outcome: Outcome, pairs: Sequence[Row], options: EvaluateParam
         hspace=0.03,
     )
     save(figure, path)
+
+
+def _pictures(outcome: Outcome, others: Mapping[str, Outcome], pair_id: str) -> dict[str, bytes]:
+    """The stored pictures of a pair by file name; another model's is called after the model."""
+    files = dict(outcome.cache.get(outcome.keys[pair_id]) or {})
+    for name, other in others.items():
+        found = other.cache.get(other.keys[pair_id]) if pair_id in other.keys else None
+        files |= {f"{name}.png": found[f"{MODEL}.png"]} if found else {}
+    return files
 
 
 def _chosen(outcome: Outcome, pairs: Sequence[Row], options: EvaluateParams) -> list[tuple[str, str]]:

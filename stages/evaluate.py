@@ -28,9 +28,11 @@ from svfr.metrics.distribution import frechet_distance
 from svfr.metrics.registry import build_available
 from svfr.params import EvaluateParams, Params
 from svfr.restore.ledger import model_digest
+from svfr.restore.model import tasks_of
 from svfr.tables import Row, check_accounted
 
 VERSION = "1"
+_NOT_OF_A_PAIR = {"split", "max_pairs", "sheet_rows", "also"}  # options that change no pair's figures
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ def run(params: Params, root: Path) -> None:
     """Writes `data/results/` and `reports/eval/`. Raises `UserError` if nothing is held out or no pair worked."""
     layout = Layout(root.resolve())
     done = evaluate_model(params, layout, layout.model)
+    others = {Path(name).name: evaluate_model(params, layout, layout.root / name) for name in params.evaluate.also}
+    for name, other in others.items():
+        add_beside(done, name, other)
     layout.write("results", done.rows, done.rejects)
     require_rows(STAGE, done.rows, done.rejects, layout.rejects("results"))
     folder = layout.reports / "eval"
@@ -57,8 +62,12 @@ def run(params: Params, root: Path) -> None:
     write_json(folder / "protocol.json", done.protocol)
     write_text(folder / "psnr.csv", psnr_csv(done.rows, done.digest))
     psnr_chart(done.summary, folder / "psnr.png")
-    contact_sheet(done.outcome, done.pairs, params.evaluate, folder / "contact_sheet.png")
-    print(table(done.summary, params.evaluate.baselines))
+    for name, other in others.items():
+        write_json(folder / name / "metrics.json", other.summary)
+        write_json(folder / name / "protocol.json", other.protocol)
+    outcomes = {name: other.outcome for name, other in others.items()}
+    contact_sheet(done.outcome, done.pairs, params.evaluate, folder / "contact_sheet.png", outcomes)
+    print(table(done.summary, [*params.evaluate.baselines, *others]))
     for name, reason in done.protocol["not_available"].items():
         print(f"evaluate: {name} is not available: {reason}")
     print(f"evaluate: {verdict(done.summary)}")
@@ -69,7 +78,10 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
     """Restores and measures the held-out pairs with the model folder `model`; cached pairs cost nothing."""
     options, digest = params.evaluate, model_digest(model)
     clips = {row["clip_id"]: row for row in layout.read("clips")}
-    pairs = held_out(layout.read("pairs"), options)
+    able = tasks_of(model)
+    pairs = [pair for pair in held_out(layout.read("pairs"), options) if able.issuperset(task_name(pair).split("+"))]
+    if not pairs:
+        raise UserError(f"evaluate: {model} does {', '.join(sorted(able)) or 'nothing'}, of which no pair is held out")
     metrics, missing = build_available(options.metrics, backends_of(options))
     missing = {name: reason.replace(f"{Path().resolve()}/", "") for name, reason in missing.items()}
     items = [
@@ -81,7 +93,7 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
         Evaluator(model.resolve(), layout.shards("clips").resolve(), options, params.engine.threads),
         items,
         version=VERSION,
-        params={**options.model_dump(exclude={"split", "max_pairs", "sheet_rows"}), "networks": _networks(metrics)},
+        params={**options.model_dump(exclude=_NOT_OF_A_PAIR), "networks": _networks(metrics)},
         engine=params.engine,
     )
     rows: list[Row] = []
@@ -99,6 +111,18 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
     return Evaluation(
         digest, pairs, rows, rejects, summary, _protocol(params, pairs, metrics, missing, digest), outcome
     )
+
+
+def add_beside(done: Evaluation, name: str, other: Evaluation) -> None:
+    """Puts another model's rows and means, under `name`, beside those of `done`, where both measured the same pairs."""
+    own = {row["pair_id"] for row in other.rows}
+    done.rows.extend(row for row in other.rows if row["model"] == other.digest)
+    done.rejects.extend(other.rejects)
+    for task, metrics in other.summary.items():
+        if {p["pair_id"] for p in done.pairs if task_name(p) == task} <= own:
+            for metric, values in metrics.items():
+                if metric in done.summary.get(task, {}):
+                    done.summary[task][metric][name] = values[MODEL]
 
 
 def held_out(pairs: Sequence[Row], options: EvaluateParams) -> list[Row]:
@@ -148,7 +172,7 @@ def _protocol(
     params: Params, pairs: list[Row], metrics: list[Metric], missing: dict[str, str], digest: str
 ) -> dict[str, Any]:
     """How the figures were made, so that nobody compares what cannot be compared."""
-    options = params.evaluate.model_dump(exclude={"metrics", "baselines", "sheet_rows"})
+    options = params.evaluate.model_dump(exclude={"metrics", "baselines", "sheet_rows", "also"})
     networks: dict[str, dict[str, Any]] = {
         metric.name: {
             "backend": metric.backend,

@@ -40,6 +40,16 @@ class Layout:
         return self.root / "models" / "svfr"
 
     @property
+    def stc_vqgan(self) -> Path:
+        """The model folder of STC's stage I."""
+        return self.root / "models" / "stc-vqgan"
+
+    @property
+    def stc_model(self) -> Path:
+        """The trained STC model folder."""
+        return self.root / "models" / "stc"
+
+    @property
     def reports(self) -> Path:
         """Figures and pages."""
         return self.root / "reports"

@@ -42,19 +42,25 @@ class Candidate:
 
 
 def run(params: Params, root: Path) -> None:
-    """Registers `models/svfr` and writes `reports/register.json`.
+    """Registers `models/svfr` and writes `reports/register.json`; see `register_model`."""
+    layout = Layout(root.resolve())
+    register_model(params, layout, layout.model, layout.reports / "eval", layout.reports / "register.json")
+
+
+def register_model(params: Params, layout: Layout, model: Path, evaluation: Path, report: Path) -> None:
+    """Registers the folder `model` by the figures in the folder `evaluation`, and writes `report`.
 
     Running it again for the same model changes nothing. Raises `UserError` for a model without an evaluation of its
     own, `TrackingDown` if MLflow does not answer: run again, nothing is lost.
     """
-    layout, options = Layout(root.resolve()), params.register_
-    candidate = _candidate(layout, options)
+    options = params.register_
+    candidate = _candidate(layout, options, model, evaluation)
     client = connect(options.tracking_uri, layout.root)
     version = _version(client, params, layout, candidate)
     client.set_registered_model_alias(options.name, ALIASES[1], version.version)
     champion, why = _champion(client, params, layout, candidate, version)
     write_json(
-        layout.reports / "register.json",
+        report,
         {
             "name": options.name,
             "version": int(version.version),
@@ -72,14 +78,13 @@ def run(params: Params, root: Path) -> None:
     print(f"register: {options.name} version {version.version} is challenger; champion is version {champion}: {why}")
 
 
-def _candidate(layout: Layout, options: RegisterParams) -> Candidate:
+def _candidate(layout: Layout, options: RegisterParams, model: Path, evaluation: Path) -> Candidate:
     """Checks the folder's digests and that the evaluation is of this very model."""
-    config = verify_model_folder(layout.model)
-    digest = model_digest(layout.model)
-    folder = layout.reports / "eval"
-    summary, protocol = _json(folder / "metrics.json"), _json(folder / "protocol.json")
+    config = verify_model_folder(model)
+    digest = model_digest(model)
+    summary, protocol = _json(evaluation / "metrics.json"), _json(evaluation / "protocol.json")
     if protocol["model_sha256"] != digest:
-        raise UserError(f"register: {folder} measured another model than {layout.model}: run evaluate again")
+        raise UserError(f"register: {evaluation} measured another model than {model}: run evaluate again")
     value = figure(summary, options.metric)
     dvc_lock = layout.root / "dvc.lock"
     tags = {
@@ -92,7 +97,7 @@ def _candidate(layout: Layout, options: RegisterParams) -> Candidate:
         **{f"sha256.{name}": value for name, value in sorted(config["digests"].items())},
     }
     higher = protocol["metrics"][options.metric.rpartition("/")[2]]["higher_is_better"]
-    return Candidate(layout.model, digest, protocol["held_out"], value, higher, tags)
+    return Candidate(model, digest, protocol["held_out"], value, higher, tags)
 
 
 def figure(summary: dict[str, Any], metric: str) -> float:
@@ -109,7 +114,7 @@ def _version(client: Any, params: Params, layout: Layout, candidate: Candidate) 
     """The registry's version of this model's content, made if there is none."""
     options = params.register_
     if not client.search_registered_models(f"name = '{options.name}'", max_results=1):
-        client.create_registered_model(options.name, description="Generalized video face restoration (SVFR)")
+        client.create_registered_model(options.name, description=f"Video face restoration ({options.name})")
     found = client.search_model_versions(f"name = '{options.name}' and tags.`{DIGEST_TAG}` = '{candidate.digest}'")
     if found:
         newest = max(found, key=lambda version: int(version.version))

@@ -96,7 +96,7 @@ def _evaluation(layout: Layout, params: Params) -> dict[str, Any] | None:
     summary, protocol = _json(folder / "metrics.json"), _json(folder / "protocol.json")
     if summary is None or protocol is None:
         return None
-    names = [DEGRADED, *params.evaluate.baselines, MODEL]
+    names = [DEGRADED, *params.evaluate.baselines, MODEL, *(Path(name).name for name in params.evaluate.also)]
     rows = []
     for task, metrics in ordered(summary):
         for metric, values in metrics:

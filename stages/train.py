@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +44,15 @@ def run(params: Params, root: Path) -> None:
     layout = Layout(root.resolve())
     config = TrainConfig.below(layout.root, params.train)
     folder = config.run_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in (_ERROR, _STOP):
-        (folder / leftover).unlink(missing_ok=True)
+    prepare(folder)
     if not any(pair["split"] == "val" for pair in layout.read("pairs")):
         print("train: no pair is of split val (degrade.val_share), so there is no held-out loss", file=sys.stderr)
     log = MlflowLog(params.register_, params.train.model_dump(), folder, layout.root)
     with Follower(folder, params.train.steps, log.send):
-        if _step(folder) < params.train.steps:
-            _fit(config, folder)
-    if _step(folder) < params.train.steps:
-        print(f"train: stopped at step {_step(folder)} and saved; run again to go on", file=sys.stderr)
+        if steps_done(folder) < params.train.steps:
+            fit(config, folder, train)
+    if steps_done(folder) < params.train.steps:
+        print(f"train: stopped at step {steps_done(folder)} and saved; run again to go on", file=sys.stderr)
         log.finish("KILLED", [])
         sys.exit(143)
     export_model(config, complete_checkpoints(folder / "checkpoints")[-1], layout.model)
@@ -62,7 +60,7 @@ def run(params: Params, root: Path) -> None:
     log.finish("FINISHED", [layout.reports / "train"])
 
 
-def _step(folder: Path) -> int:
+def steps_done(folder: Path) -> int:
     """Optimiser steps of the newest whole checkpoint."""
     finished = complete_checkpoints(folder / "checkpoints")
     return load_state(finished[-1]).step if finished else 0
@@ -72,8 +70,9 @@ def _step(folder: Path) -> int:
 class _Task:
     """What a worker is told."""
 
-    config: TrainConfig
+    config: Any
     folder: Path
+    train: Callable[..., Any]  # (config, should_stop=...)
 
 
 def _work(told: dict[str, Any]) -> None:
@@ -87,14 +86,24 @@ def _work(told: dict[str, Any]) -> None:
     if not task.config.params.gpus_per_worker:
         os.environ["ACCELERATE_USE_CPU"] = "1"
     try:
-        train(task.config, should_stop=(task.folder / _STOP).exists)
+        task.train(task.config, should_stop=(task.folder / _STOP).exists)
     except UserError as error:
         write_text(task.folder / _ERROR, str(error))
         raise
 
 
-def _fit(config: TrainConfig, folder: Path) -> None:
-    """Runs the workers to the end. Raises `UserError` with their own message, or when too many of them died."""
+def prepare(folder: Path) -> None:
+    """Makes a run's folder ready for another attempt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in (_ERROR, _STOP):
+        (folder / leftover).unlink(missing_ok=True)
+
+
+def fit(config: Any, folder: Path, train: Callable[..., Any]) -> None:
+    """Runs the workers of any model family to the end, each by `train(config, should_stop=...)`.
+
+    Raises `UserError` with their own message, or when too many of them died.
+    """
     params = config.params
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     start_ray(params.workers)
@@ -105,7 +114,7 @@ def _fit(config: TrainConfig, folder: Path) -> None:
     shutil.rmtree(storage, ignore_errors=True)
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"task": _Task(config, folder)},
+        train_loop_config={"task": _Task(config, folder, train)},
         torch_config=TorchConfig(backend="nccl" if params.gpus_per_worker else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=params.workers,

@@ -190,6 +190,79 @@ class TrainParams(Section):
     seed: int = 0
 
 
+class STCNetworkParams(Section):
+    """Sizes of the BFVR-STC network; the defaults are the released ones. `heads` and `layers` 0 are the variant's."""
+
+    variant: Literal["bfvr", "deflicker"] = "bfvr"  # deflicker: brightness only
+    legacy_residual: bool = False  # True: the released temporal query, which ties a network to its number of frames
+    channels: int = Field(32, ge=1)
+    embedding: int = Field(256, ge=1)
+    codes: int = Field(1024, ge=2)
+    heads: int = Field(0, ge=0)
+    layers: int = Field(0, ge=0)
+    feedforward: int = Field(512, ge=1)
+    norm_groups: int = Field(32, ge=1)
+
+
+class STCStageParams(Section):
+    """What both training stages of BFVR-STC have in common."""
+
+    workers: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1)
+    gpus_per_worker: float = Field(0.0, ge=0)
+    steps: int = Field(1000, ge=1)
+    batch_clips: int = Field(1, ge=1)  # per worker and step
+    frames: int = Field(24, ge=2, multiple_of=2)
+    size: int = Field(0, ge=0, multiple_of=8)  # pixels a side that crops are shrunk to; 0 = as they are
+    lr: float = Field(2e-5, gt=0)
+    warmup: int = Field(0, ge=0)
+    lr_decay: Literal["constant", "cosine"] = "constant"
+    clip_norm: float = Field(1.0, gt=0)
+    precision: Literal["no", "bf16"] = "no"
+    ema: float = Field(0.995, ge=0, lt=1)
+    checkpoint_every: int = Field(500, ge=1)
+    keep_checkpoints: int = Field(3, ge=1)
+    validate_every: int = Field(500, ge=1)
+    validation_clips: int = Field(4, ge=1)
+    loader_workers: int = Field(0, ge=0)
+    max_failures: int = Field(2, ge=0)
+    seed: int = 0
+
+
+class STCVqganParams(STCStageParams):
+    """Stage I, the 3D-VQGAN (BFVR-STC Eq. 5-8; weights of the released options, spec A.11)."""
+
+    perceptual: Literal["none", "lpips-vgg"] = "lpips-vgg"  # none: L1 alone, no file needed
+    adversarial: Literal["none", "patch", "dinov2"] = "dinov2"  # patch: a small critic of our own, no file needed
+    lambda_perceptual: float = Field(1.0, ge=0)
+    lambda_commitment: float = Field(1.0, ge=0)  # |sg(z_q) - z|^2
+    lambda_codebook: float = Field(0.25, ge=0)  # |z_q - sg(z)|^2
+    lambda_prior: float = Field(0.1, ge=0)
+    prior_power: float = Field(1.0, gt=0)  # of the inverse distance: 1 in the paper, 2 in the released code
+    lambda_adversarial: float = Field(0.4, ge=0)
+    adversarial_from: int = Field(2001, ge=0)  # the step at which the critic comes in
+    codes_from_data: bool = False  # ours: the spatial codebook starts as latents of the first clips
+
+
+class STCPredictorParams(STCStageParams):
+    """Stage II, the code predictors (BFVR-STC Eq. 10; weights of the released options, spec A.11)."""
+
+    lambda_code: float = Field(10.0, ge=0)
+    lambda_ce: float = Field(1.0, ge=0)
+    noise_free_clips: int = Field(0, ge=0)  # this many clips (of all workers) are first shown without noise
+    preset: str = ""  # degradation preset; empty = the bfr views of the pairs table ("flicker" for variant deflicker)
+
+
+class STCParams(Section):
+    """The second model family."""
+
+    network: STCNetworkParams = STCNetworkParams()
+    vqgan: STCVqganParams = STCVqganParams()
+    predictor: STCPredictorParams = STCPredictorParams()
+    name: str = "stc"  # in the registry; where that lies, and how large uploads may be, says the section register
+    metric: str = "bfr/psnr"  # as register.metric
+
+
 class EvaluateParams(Section):
     """Which held-out pairs are restored and measured."""
 
@@ -204,6 +277,7 @@ class EvaluateParams(Section):
         "psnr", "ssim", "lpips", "ids", "vidd", "lmd", "akd", "flicker", "chroma_error", "colourfulness_gap",
         "psnr_hole", "warp_error", "fvd",
     ]  # fmt: skip
+    also: list[str] = []  # further model folders, measured beside the first on the tasks that they have
     lpips: Literal["alex", "vgg"] = "alex"
     identity: Literal["dlib", "arcface", "ir_se50"] = "ir_se50"  # behind ids and vidd
     landmarks: Literal["dlib68", "fan"] = "fan"  # behind lmd and akd
@@ -283,6 +357,7 @@ class Params(Section):
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
     restore: RestoreParams
+    stc: STCParams = STCParams()
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -214,6 +214,14 @@ _ALL = (
         "ArcFace IR-SE-50: identity similarity of VFRxBenchmark",
         175,
     ),
+    Weight(
+        "dinov2-vits14",
+        "training/dinov2_vits14_pretrain.pth",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+        "Apache-2.0 (facebookresearch/dinov2)",
+        "DINOv2 ViT-S/14: features of the critic that trains STC's stage I",
+        84,
+    ),
     Weight("stc-bfvr", "stc/ckpt-bfvr.pth", _STC_URL + "ckpt-bfvr.pth", _STC, "BFVR-STC, blind restoration"),
     Weight("stc-deflicker", "stc/ckpt-defilcker.pth", _STC_URL + "ckpt-defilcker.pth", _STC, "BFVR-STC, de-flickering"),
     Weight(

@@ -92,7 +92,7 @@ def test_restore_a_folder_after_a_dry_run(
     [
         (["nothing.mp4", "x.mp4"], "nothing.mp4: no such file"),
         (["text.mp4", "x.mp4"], "text.mp4: cannot be opened as video"),
-        (["face.mp4", "x.mp4", "--tasks", "sharpen"], "'sharpen': Input should be 'bfr', 'color', 'inpaint' or 'deflicker'"),
+        (["face.mp4", "x.mp4", "--tasks", "sharpen"], "'sharpen': Input should be 'bfr', 'color', 'inpaint'"),
         (["face.mp4", "x.mp4", "--model", "."], "no model folder: model.json is missing"),
         (["face.mp4", "x.mp4", "--tasks", "inpaint"], "task inpaint needs a mask"),
         (["face.mp4", "x.mp4", "--tasks", "inpaint", "--mask", "box:9,9,9,9"], "does not lie within the frame"),

@@ -38,6 +38,7 @@ FORMAT = 1
 CONFIG_FILE = "model.json"
 BACKENDS = ("arcface", "dlib", "none")
 SVFR, STC = "svfr", "stc"
+SVFR_TASKS = frozenset(("bfr", "color", "inpaint"))
 # of each family: what `model.json` must hold beside the digests, and the weight files without which it is no model
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SVFR: (("unet", "vae", "scheduler", "identity"), ("unet.safetensors", "vae.safetensors")),

@@ -18,6 +18,7 @@ from svfr.errors import UserError
 from svfr.faces.detect import Detector, build_detector
 from svfr.faces.geometry import Box
 from svfr.faces.landmarks import build_landmarker
+from svfr.models.folder import FAMILIES, STC, SVFR_TASKS, read_model_config
 from svfr.params import RestoreOptions
 from svfr.quality.reference import reference_quality
 from svfr.restore.ledger import model_config, model_digest
@@ -87,3 +88,9 @@ def load_restorer(model: Path | str, *, device: str = "auto", dtype: str = "auto
     module, name = LOADERS[family]
     load: Callable[[Path, str, torch.dtype], Network] = getattr(import_module(module), name)
     return Restorer(load(folder, chosen, getattr(torch, kind)), digest)
+
+
+def tasks_of(folder: Path) -> frozenset[str]:
+    """What the model in a folder can do. Raises `UserError` if it is no model folder."""
+    config = read_model_config(folder, tuple(FAMILIES))
+    return frozenset(config["tasks"]) if config["family"] == STC else SVFR_TASKS

@@ -17,7 +17,7 @@ from svfr.diffusion.shortcuts import Shortcuts
 from svfr.faces.embed import Embedder, build_embedder
 from svfr.faces.identity_crop import identity_crop
 from svfr.faces.landmarks import five_points
-from svfr.models.folder import ModelBundle, load_model_folder
+from svfr.models.folder import SVFR_TASKS, ModelBundle, load_model_folder
 from svfr.models.identity_map import embedding_map
 from svfr.params import RestoreOptions
 from svfr.restore.pixels import Pixels, as_pixels, as_tensor
@@ -27,7 +27,7 @@ class SVFRNetwork:
     """`svfr.restore.network.Network` for a model folder of family svfr."""
 
     family = "svfr"
-    tasks = frozenset(("bfr", "color", "inpaint"))
+    tasks = SVFR_TASKS
     refers = True
     least_overlap = 0
 

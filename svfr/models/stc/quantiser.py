@@ -66,7 +66,8 @@ def rows_of(z_BCTHW: Tensor) -> Tensor:
 def squared_distances(rows_NC: Tensor, codes_KC: Tensor) -> Tensor:
     """|a|^2 + |c|^2 - 2 a.c for every latent and code, (N,K) in float32."""
     rows, codes = rows_NC.float(), codes_KC.float()
-    return rows.square().sum(1, keepdim=True) + codes.square().sum(1) - 2 * rows @ codes.T
+    with torch.autocast(rows.device.type, enabled=False):  # half precision would choose other codes
+        return rows.square().sum(1, keepdim=True) + codes.square().sum(1) - 2 * rows @ codes.T
 
 
 @torch.no_grad()

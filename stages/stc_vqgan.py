@@ -1,0 +1,18 @@
+"""Stage I of BFVR-STC: clips -> 3D-VQGAN with a spatial and a temporal codebook, in `models/stc-vqgan/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.entry import main
+from stages.stc_training import run_stage
+from svfr.params import Params
+
+
+def run(params: Params, root: Path) -> None:
+    """See `stages.stc_training.run_stage`."""
+    run_stage(params, root, "vqgan")
+
+
+if __name__ == "__main__":
+    main(run)
