@@ -1,6 +1,8 @@
 """kill -9 of one Ray worker at random instants of a training run, again and again; then the comparison with a calm run.
 
-    python -m benchmarks.training_kills [kills]      in a project whose encode stage has run
+    python -m benchmarks.training_kills [kills] [seconds]      in a project whose encode stage has run
+
+`seconds` is the longest that a group of workers lives; the start of one takes some of them.
 
 Both runs must end with the same rows of figures and bit for bit the same exported model. While the killed one goes on,
 every checkpoint that shows its marker is read in full and must match its digests.
@@ -26,13 +28,20 @@ from svfr.artifacts import sha256_file
 from svfr.training.checkpoint import DIGESTS, complete_checkpoints
 from svfr.training.history import TIMING, read_history
 
-STEPS, EVERY, LONGEST = 60, 3, 12.0  # optimiser steps, steps between checkpoints, seconds a group lives at most
+STEPS, EVERY = 200, 5  # optimiser steps, steps between checkpoints
 
 
 def project(folder: Path, kills: int) -> Path:
     """A folder that shares the current project's inputs, with a short run that may restart often."""
     raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    raw["train"] |= {"steps": STEPS, "checkpoint_every": EVERY, "max_failures": kills + 5, "frames": 1, "workers": 2}
+    raw["train"] |= {
+        "steps": STEPS,
+        "checkpoint_every": EVERY,
+        "max_failures": kills + 5,
+        "frames": 1,
+        "workers": 2,
+        "batch_clips": 2,
+    }
     raw["register"] = {**(raw.get("register") or {}), "tracking_uri": "sqlite:///mlflow.db"}
     for shared in SHARED:
         (folder / shared).parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +52,7 @@ def project(folder: Path, kills: int) -> Path:
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """The training stage in `folder`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     log = (folder / "log.txt").open("wb")
     return subprocess.Popen([sys.executable, "-m", "stages.train"], cwd=folder, env=environment, stderr=log)
 
@@ -67,7 +76,9 @@ def torn(run: Path) -> int:
     return bad
 
 
-def disturb(stage: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random) -> tuple[Counter, int]:
+def disturb(
+    stage: subprocess.Popen[bytes], folder: Path, kills: int, longest: float, draw: random.Random
+) -> tuple[Counter, int]:
     """Kills one worker of `kills` successive groups; returns where each met the run, and torn checkpoints."""
     met, bad, seen = Counter(), 0, set()
     while stage.poll() is None and sum(met.values()) < kills:
@@ -75,7 +86,7 @@ def disturb(stage: subprocess.Popen[bytes], folder: Path, kills: int, draw: rand
         if not fresh:
             time.sleep(0.05)
             continue
-        time.sleep(draw.uniform(0.0, LONGEST))
+        time.sleep(draw.uniform(0.0, longest))
         alive = [pid for pid in workers(stage) if pid not in seen]
         if not alive:
             continue
@@ -99,12 +110,13 @@ def outcome(folder: Path) -> tuple[dict[str, str], list[dict[str, float]], int]:
 def main() -> None:
     """Runs both and prints what was compared."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    longest = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
     with tempfile.TemporaryDirectory() as scratch:
         calm, killed = (project(Path(scratch) / name, kills) for name in ("calm", "killed"))
         if start(calm).wait():
             raise SystemExit((calm / "log.txt").read_text())
         stage = start(killed)
-        met, bad = disturb(stage, killed, kills, random.Random(0))
+        met, bad = disturb(stage, killed, kills, longest, random.Random(0))
         if stage.wait():
             raise SystemExit((killed / "log.txt").read_text())
         (a, rows_a, steps_a), (b, rows_b, steps_b) = outcome(calm), outcome(killed)
