@@ -4,8 +4,9 @@
 
 How much a mid-block says of the clip, whatever the degradation, is read by one probe: a fresh latent transformer,
 trained with the ULR loss on the finished model's mid-block maps of the training clips, the model itself left alone.
-Its cosines of two degradations of one clip and of two clips are printed for noise that the probe has not seen, over training clips and over clips of held-out people; and the same for the pooled features
-without a probe. Then FPL's landmark error at the start and at the end of both runs.
+Its cosines of two degradations of one clip and of two clips are printed for noise that the probe has not seen, over
+training clips and over clips of held-out people; and the same for the pooled features without a probe. Then FPL's
+landmark error at the start and at the end of both runs.
 """
 
 from __future__ import annotations

@@ -22,7 +22,14 @@ from svfr.training.history import read_history
 from svfr.training.loop import train
 
 # the prior is weighted down so that the clipped gradient is not the landmarks' alone
-ONE_STEP = {"steps": 1, "peak_tflops": 1e-3, "lambda_ulr": 1.0, "lambda_prior": 0.001, "reference_drop": 0.0}
+ONE_STEP = {
+    "steps": 1,
+    "ulr_tau": 0.5,
+    "peak_tflops": 1e-3,
+    "lambda_ulr": 1.0,
+    "lambda_prior": 0.001,
+    "reference_drop": 0.0,
+}
 _CHILD = """
 import os, resource, signal, sys
 from pathlib import Path
