@@ -81,7 +81,7 @@ def steps_done(folder: Path) -> int:
 
 
 def disturb(stage: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random) -> tuple[list[int], int]:
-    """Kills one worker of `kills` successive groups; returns the rows written by then each time, and torn checkpoints."""
+    """Kills one worker of `kills` successive groups; returns the rows written each time, and torn checkpoints."""
     met: list[int] = []
     bad, seen = 0, set[int]()
     while stage.poll() is None and len(met) < kills:
