@@ -83,10 +83,10 @@ def test_two_ranks_equal_one(
         assert halves[name] == pytest.approx(whole[name], rel=1e-5), name
     whole_flops, half_flops = (row["mfu"] * row["seconds"] for row in (whole, halves))
     assert 2 * half_flops == pytest.approx(whole_flops, rel=0.02)  # counted alike for copies, shards and one process
-    # scalars such as the blending factors are sums with cancellation: their rounding error follows the terms' size
+    # sums with cancellation (blending factors, biases) have rounding errors of the size of their terms
     expected, found = _first_moments(one), _first_moments(two)
     assert expected.keys() == found.keys()
-    floor = 1e-7 * max(float(moment.norm()) for moment in expected.values())
+    floor = 3e-7 * max(float(moment.norm()) for moment in expected.values())
     for name, a in expected.items():
         assert float((a - found[name]).norm()) < 1e-5 * float(a.norm()) + floor, name
 
