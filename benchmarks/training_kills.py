@@ -2,8 +2,9 @@
 
     python -m benchmarks.training_kills [kills]      in a project whose encode stage has run
 
-Both runs must end with the same rows of figures and bit for bit the same exported model. While the killed one goes on,
-every checkpoint that shows its marker is read in full and must match its digests.
+A quarter of the kills meet a group of workers that is starting, the others one that is training, within five seconds
+of its first step. Both runs must end with the same rows of figures and bit for bit the same exported model. While the
+killed one goes on, every checkpoint that shows its marker is read in full and must match its digests.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -26,13 +26,21 @@ from svfr.artifacts import sha256_file
 from svfr.training.checkpoint import DIGESTS, complete_checkpoints
 from svfr.training.history import TIMING, read_history
 
-STEPS, EVERY, LONGEST = 60, 3, 12.0  # optimiser steps, steps between checkpoints, seconds a group lives at most
+STEPS, EVERY = 400, 5  # optimiser steps, steps between checkpoints
+STARTING, START, TRAINING = 0.25, 15.0, 5.0  # share of kills during a start; seconds over which kills are spread
 
 
 def project(folder: Path, kills: int) -> Path:
     """A folder that shares the current project's inputs, with a short run that may restart often."""
     raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    raw["train"] |= {"steps": STEPS, "checkpoint_every": EVERY, "max_failures": kills + 5, "frames": 1, "workers": 2}
+    raw["train"] |= {
+        "steps": STEPS,
+        "checkpoint_every": EVERY,
+        "max_failures": kills + 5,
+        "frames": 1,
+        "workers": 2,
+        "batch_clips": 2,
+    }
     raw["register"] = {**(raw.get("register") or {}), "tracking_uri": "sqlite:///mlflow.db"}
     for shared in SHARED:
         (folder / shared).parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +51,7 @@ def project(folder: Path, kills: int) -> Path:
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """The training stage in `folder`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     log = (folder / "log.txt").open("wb")
     return subprocess.Popen([sys.executable, "-m", "stages.train"], cwd=folder, env=environment, stderr=log)
 
@@ -67,24 +75,35 @@ def torn(run: Path) -> int:
     return bad
 
 
-def disturb(stage: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random) -> tuple[Counter, int]:
-    """Kills one worker of `kills` successive groups; returns where each met the run, and torn checkpoints."""
-    met, bad, seen = Counter(), 0, set()
-    while stage.poll() is None and sum(met.values()) < kills:
+def steps_done(folder: Path) -> int:
+    """Rows that the run in `folder` has written."""
+    return sum(len(read_history(run)) for run in (folder / "cache" / "train").glob("*"))
+
+
+def disturb(stage: subprocess.Popen[bytes], folder: Path, kills: int, draw: random.Random) -> tuple[list[int], int]:
+    """Kills one worker of `kills` successive groups; returns the rows written each time, and torn checkpoints."""
+    met: list[int] = []
+    bad, seen = 0, set[int]()
+    while stage.poll() is None and len(met) < kills:
         fresh = [pid for pid in workers(stage) if pid not in seen]
         if not fresh:
             time.sleep(0.05)
             continue
-        time.sleep(draw.uniform(0.0, LONGEST))
+        if draw.random() < STARTING:
+            time.sleep(draw.uniform(0.0, START))
+        else:
+            before = steps_done(folder)
+            while steps_done(folder) <= before and stage.poll() is None:
+                before = min(before, steps_done(folder))  # a resumed run first takes back what its checkpoint lacks
+                time.sleep(0.02)
+            time.sleep(draw.uniform(0.0, TRAINING))
         alive = [pid for pid in workers(stage) if pid not in seen]
-        if not alive:
-            continue
-        seen |= set(alive)
-        os.kill(draw.choice(alive), 9)
-        (run,) = (folder / "cache" / "train").iterdir()
-        rows = read_history(run)
-        met["before step 1" if not rows else f"after step {rows[-1]['step']:.0f}"] += 1
-        bad += torn(run)
+        if alive:
+            seen |= set(alive)
+            os.kill(draw.choice(alive), 9)
+            met.append(steps_done(folder))
+            bad += sum(torn(run) for run in (folder / "cache" / "train").glob("*"))
+            print(f"kill {len(met)}: {met[-1]} steps written", file=sys.stderr, flush=True)
     return met, bad
 
 
@@ -108,11 +127,11 @@ def main() -> None:
         if stage.wait():
             raise SystemExit((killed / "log.txt").read_text())
         (a, rows_a, steps_a), (b, rows_b, steps_b) = outcome(calm), outcome(killed)
-    print(f"kills {sum(met.values())}: " + ", ".join(f"{where} {count}x" for where, count in met.items()))
+    print(f"{len(met)} kills, steps written by then: {', '.join(map(str, met))}")
     print(f"optimiser steps: calm {steps_a}, killed {steps_b}")
     print(f"rows of figures equal: {rows_a == rows_b}; exported model equal bit for bit: {a == b}")
     print(f"checkpoints with a marker that did not match their digests: {bad}")
-    sys.exit(0 if rows_a == rows_b and a == b and not bad and sum(met.values()) == kills else 1)
+    sys.exit(0 if rows_a == rows_b and a == b and not bad and len(met) == kills else 1)
 
 
 if __name__ == "__main__":

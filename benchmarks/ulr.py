@@ -2,49 +2,84 @@
 
     python -m benchmarks.ulr [steps] [lambda_ulr]      in a project whose encode stage has run
 
-Printed: cosines of mid-block features of two degradations of one clip and of two clips (centred, the same views for
-all), over training clips and over clips of held-out people; the ULR head's own cosines; and FPL's landmark error at
-the start and at the end.
+How much a mid-block says of the clip, whatever the degradation, is read by one probe: a fresh latent transformer,
+trained with the ULR loss on the finished model's mid-block maps of the training clips, the model itself left alone.
+Its cosines of two degradations of one clip and of two clips are printed for noise that the probe has not seen, over
+training clips and over clips of held-out people; and the same for the pooled features without a probe. Then FPL's
+landmark error at the start and at the end of both runs.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import torch
+from torch import Tensor
 
 from svfr.models.folder import ModelBundle, load_model_folder
+from svfr.models.latent_transformer import LatentTransformer
 from svfr.params import load_params
 from svfr.training.config import TrainConfig
 from svfr.training.export import export_model
-from svfr.training.features import Features, agreement, mid_features
+from svfr.training.features import Features, agreement, mid_maps
 from svfr.training.history import Row, read_history
 from svfr.training.loop import train
+from svfr.training.ulr import ulr_loss
 
 BATCH, FRAMES = 6, 1  # clips a step: ten negatives for every pair of views
+DRAWS, PROBE_STEPS = 3, 120
 
 
 def trained(config: TrainConfig, folder: Path) -> tuple[ModelBundle, list[Row]]:
-    """The exported model of a run, and its rows of figures."""
+    """The exported model of a run, and its rows of figures; a finished run is not trained again."""
     summary = train(config)
     export_model(config, summary.checkpoint, folder)
     return load_model_folder(folder), read_history(config.run_dir())
 
 
-def show(name: str, features: Features) -> None:
-    """One line a split."""
-    for title, splits in (("training", ("train",)), ("held out", ("val", "test"))):
-        chosen = torch.tensor([split in splits for split in features.split])
-        kept = features.split and [split for split in features.split if split in splits]
-        if len(set(features.clip[chosen].tolist())) > 1:
-            found = agreement(Features(features.values[chosen], features.clip[chosen], kept))
+def probe(seen: list[Features]) -> LatentTransformer:
+    """A latent transformer trained on maps of the training clips, two views of each in a step."""
+    torch.manual_seed(0)
+    head = LatentTransformer(seen[0].values.shape[2], dim=64, depth=1)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)
+    for _ in range(PROBE_STEPS):
+        maps = seen[int(torch.randint(len(seen), ()))]
+        rows = torch.cat([_two_of(maps, clip) for clip in maps.clip.unique()])
+        loss = ulr_loss(head(maps.values[rows]), maps.clip[rows], 0.1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return head.eval()
+
+
+def _two_of(maps: Features, clip: Tensor) -> Tensor:
+    own = (maps.clip == clip).nonzero()[:, 0]
+    return own[torch.randperm(len(own))[:2]]
+
+
+def part(features: Features, splits: tuple[str, ...]) -> Features:
+    """Only the views of `splits`."""
+    chosen = torch.tensor([split in splits for split in features.split])
+    return Features(features.values[chosen], features.clip[chosen], [s for s in features.split if s in splits])
+
+
+@torch.no_grad()
+def show(name: str, bundle: ModelBundle, config: TrainConfig) -> None:
+    """Four lines: pooled and probed, training clips and held-out ones."""
+    draws = [mid_maps(bundle, config, draw=draw) for draw in range(DRAWS + 1)]
+    new = draws[DRAWS]
+    with torch.enable_grad():
+        head = probe([part(maps, ("train",)) for maps in draws[:DRAWS]])
+    readings = {"pooled": new.values.mean((1, 3, 4)), "probe": head(new.values)}
+    for kind, values in readings.items():
+        for title, splits in (("training", ("train",)), ("held out", ("val", "test"))):
+            found = agreement(part(Features(values, new.clip, new.split), splits))
             figures = f"{found.same:>8.3f}{found.other:>8.3f}{found.gap:>8.3f}{found.nearest:>9.3f}"
-            print(f"{name:<22}{title:<10}{figures}", flush=True)
+            print(f"{name:<18}{kind:<8}{title:<10}{figures}", flush=True)
 
 
 def tenths(rows: list[Row], name: str) -> tuple[float, float]:
@@ -61,16 +96,16 @@ def main() -> None:
     changes = {"steps": steps, "batch_clips": BATCH, "frames": FRAMES, "checkpoint_every": steps, "ema": 0.9}
     params = load_params().train.model_copy(update=changes | {"validate_every": steps + 1})
     torch.set_num_threads(params.threads)
-    with tempfile.TemporaryDirectory() as scratch:
-        base = replace(TrainConfig.below(Path(), params), runs=Path(scratch) / "runs")
-        print(f"{steps} steps, {BATCH} clips in 2 views, {FRAMES} frame; cosines of centred mid-block features")
-        print(f"{'model':<22}{'clips':<10}{'same':>8}{'other':>8}{'gap':>8}{'nearest':>9}")
-        show("before training", mid_features(load_model_folder(base.base), base))
-        rows: dict[float, list[Row]] = {}
-        for value in (0.0, strength):
-            config = replace(base, params=params.model_copy(update={"lambda_ulr": value}))
-            model, rows[value] = trained(config, Path(scratch) / f"model-{value}")
-            show(f"lambda_ulr = {value:g}", mid_features(model, base))
+    folder = Path("cache") / "ulr"
+    base = replace(TrainConfig.below(Path(), params), runs=folder / "runs")
+    print(f"{steps} steps, {BATCH} clips in 2 views, {FRAMES} frame; cosines of centred mid-block features")
+    print(f"{'model':<18}{'read by':<8}{'clips':<10}{'same':>8}{'other':>8}{'gap':>8}{'nearest':>9}")
+    show("before training", load_model_folder(base.base), base)
+    rows: dict[float, list[Row]] = {}
+    for value in (0.0, strength):
+        config = replace(base, params=params.model_copy(update={"lambda_ulr": value}))
+        model, rows[value] = trained(config, folder / f"model-{value:g}-{steps}")
+        show(f"lambda_ulr = {value:g}", model, base)
     print("\nfirst tenth -> last tenth of the steps")
     for value, own in rows.items():
         for name in ("noise", "ulr", "cos_same", "cos_other", "landmark_px"):

@@ -10,7 +10,8 @@ class LatentTransformer(nn.Module):
 
     SVFR states: features flattened over H and W, then a latent transformer. Ours, since unpublished: the mean over
     frames beforehand, the mean over tokens at the end (a class token makes all clips alike at the start, and the
-    loss stays there), pre-norm layers, no position code (the features carry position themselves).
+    loss stays there), pre-norm layers, no position code (the features carry position themselves), and no bias in the
+    last norm (the loss takes the batch's mean away).
     """
 
     def __init__(self, channels: int, dim: int = 256, depth: int = 2) -> None:
@@ -20,7 +21,9 @@ class LatentTransformer(nn.Module):
         layer = nn.TransformerEncoderLayer(
             dim, _heads(dim), 4 * dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
-        self.layers = nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
+        self.layers = nn.TransformerEncoder(
+            layer, depth, norm=nn.LayerNorm(dim, bias=False), enable_nested_tensor=False
+        )
 
     def forward(self, mid_BFCHW: Tensor) -> Tensor:
         """The clip's feature vectors (B,dim), float32."""

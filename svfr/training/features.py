@@ -25,9 +25,9 @@ _PLAIN = {"lambda_ulr": 0.0, "parts": "all", "precision": "no", "gradient_checkp
 
 @dataclass(frozen=True)
 class Features:
-    """Mid-block features of N views, averaged over frames and pixels, and which clip and split each one is of."""
+    """Mid-block features of N views, and which clip and split each one is of."""
 
-    values: Tensor  # (N,C)
+    values: Tensor  # (N,C), or (N,F,C,h,w) before averaging
     clip: Tensor  # (N,) int64
     split: list[str]
 
@@ -46,11 +46,18 @@ class Agreement:
         return self.same - self.other
 
 
-@torch.no_grad()
 def mid_features(bundle: ModelBundle, config: TrainConfig, views: int = 6) -> Features:
-    """Features of up to `views` degradations of every clip, each with its own noise, at the median noise level.
+    """`mid_maps` averaged over frames and pixels: values (N,C)."""
+    maps = mid_maps(bundle, config, views)
+    return Features(maps.values.mean((1, 3, 4)), maps.clip, maps.split)
 
-    The same windows, recipes and noise for every model. Reference and identity are left out: they would tell the clip.
+
+@torch.no_grad()
+def mid_maps(bundle: ModelBundle, config: TrainConfig, views: int = 6, draw: int = 0) -> Features:
+    """Mid-block output (N,F,C,h,w) for up to `views` degradations of every clip, at the median noise level.
+
+    The same windows, recipes and noise for every model, each view with its own noise, another for every `draw`.
+    Reference and identity are left out: they would tell the clip.
     """
     params: TrainParams = config.params.model_copy(update=_PLAIN)
     unet, sigma = bundle.unet, math.exp(params.sigma_mean)
@@ -63,15 +70,15 @@ def mid_features(bundle: ModelBundle, config: TrainConfig, views: int = 6) -> Fe
     for split in SPLITS:
         data = PairDataset(found[split], TrainConfig(**{**vars(config), "params": params}))
         for number, clip in enumerate(found[split]):
-            draw = generator_for("features", clip.row["clip_id"])
+            randomness = generator_for("features", clip.row["clip_id"], draw)
             start = (clip.row["n_frames"] - params.frames) // 2
-            batch = encode_degraded(data.view(number, clip.pairs[:views], start, draw).to(device), bundle.vae)
+            view = data.view(number, clip.pairs[:views], start, randomness)
+            batch = encode_degraded(view.to(device), bundle.vae)
             sigma_B = torch.full_like(batch.sigma, sigma)
             noisy = edm.add_noise(scaling * batch.hq, batch.noise, sigma_B)
             inputs = unet_input(noisy, sigma_B, batch.lq, torch.zeros_like(batch.reference))
             model(inputs, torch.as_tensor(edm.c_noise(sigma_B)), batch.identity, batch.keep, batch.task)
-            mid_NCHW = kept.pop()
-            values.append(mid_NCHW.mean((-2, -1)).unflatten(0, (len(batch.keep), -1)).mean(1).float().cpu())
+            values.append(kept.pop().unflatten(0, (len(batch.keep), -1)).float().cpu())
             numbers += [len(values) - 1] * len(batch.keep)
             splits += [split] * len(batch.keep)
     hook.remove()

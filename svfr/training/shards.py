@@ -24,7 +24,11 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes `tensors` on all ranks together. Raises `OSError` on every rank if one of them cannot write."""
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     try:
-        save(dict(tensors), storage_writer=writer, no_dist=not distributed())
+        save(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            storage_writer=writer,
+            no_dist=not distributed(),
+        )
     except CheckpointException as error:
         raise OSError(_reason(error)) from error
 

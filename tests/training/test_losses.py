@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from svfr.diffusion import edm
+from svfr.models.folder import load_model_folder
+from svfr.training.config import TrainConfig
+from svfr.training.index import mean_shape, read_index
+from svfr.training.model import TrainingModel
 from svfr.training.noise import noise_loss, unet_input
+from svfr.training.objective import Objective
+from svfr.training.pairs import PairDataset, encode_degraded, join
 from svfr.training.prior import SCALE, landmark_error, prior_loss, wing
 from svfr.training.ulr import info_nce, similarity, ulr_loss
 
@@ -122,3 +128,31 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     expected = _finite_differences(loss, x)
     torch.testing.assert_close(variable.grad, expected, rtol=2e-2, atol=2e-3)
     assert float(expected.abs().max()) > 1e-2
+
+
+@pytest.mark.parametrize(("ulr", "prior"), [(0.0, 0.0), (3.0, 0.0), (0.0, 1.0)])
+def test_the_totals_gradient_agrees_with_finite_differences(
+    configure: Callable[..., TrainConfig], ulr: float, prior: float
+) -> None:
+    """Along the gradient's own direction, over all parameters of the networks at once."""
+    config = configure(lambda_ulr=ulr, lambda_prior=prior)
+    index, bundle = read_index(config), load_model_folder(config.base)
+    model = TrainingModel(bundle, config.params, mean_shape(index.train) if prior else None)
+    objective = Objective(config.params, float(bundle.vae.config["scaling_factor"]))
+    data = PairDataset(index.train, config)
+    batch = encode_degraded(join([data[0], data[1]]), bundle.vae)
+    objective(model, batch).total.backward()
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = float(torch.stack([p.grad.norm() for p in parameters]).norm())
+
+    def moved(by: float) -> float:
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter += by / norm * parameter.grad
+            total = float(objective(model, batch).total)
+            for parameter in parameters:
+                parameter -= by / norm * parameter.grad
+        return total
+
+    step = 3e-4
+    assert (moved(step) - moved(-step)) / (2 * step) == pytest.approx(norm, rel=1e-2)
