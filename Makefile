@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: demo test lint fast serve clean bench-sampler bench-degrade bench-train bench-curation bench-stc
+.PHONY: demo test lint fast serve clean bench-sampler bench-degrade bench-train bench-curation bench-stc bench-restore
 
 demo: $(READY)  ## the main job on the sample set, or on SOURCES=folder
 	$(BIN)/python -m flows.pipeline --sources "$(SOURCES)" --restore "$(RESTORE)"
@@ -43,6 +43,9 @@ bench-curation: $(READY)
 
 bench-stc: $(READY)
 	$(BIN)/python -m benchmarks.stc
+
+bench-restore: $(READY)
+	$(BIN)/python -m benchmarks.restore
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python found: install Python 3.11 or 3.12" >&2; exit 2; }

@@ -94,6 +94,10 @@ def test_restore_a_folder_after_a_dry_run(
         (["text.mp4", "x.mp4"], "text.mp4: cannot be opened as video"),
         (["face.mp4", "x.mp4", "--tasks", "sharpen"], "'sharpen': Input should be 'bfr', 'color', 'inpaint'"),
         (["face.mp4", "x.mp4", "--model", "."], "no model folder: model.json is missing"),
+        (["face.mp4", "x.mp4", "--model", "models:/svfr@champion"], "is an address of the registry"),
+        (["face.mp4", "x.mp4", "--model", "official"], "svfr weights import"),
+        (["face.mp4", "x.mp4", "--guide-within", "1"], "--guide-within"),
+        (["list.txt", "out"], "list.txt: names no input"),
         (["face.mp4", "x.mp4", "--tasks", "inpaint"], "task inpaint needs a mask"),
         (["face.mp4", "x.mp4", "--tasks", "inpaint", "--mask", "box:9,9,9,9"], "does not lie within the frame"),
         (["face.mp4", "x.mp4", "--detector", "yunet"], "svfr weights get yunet"),
@@ -114,24 +118,29 @@ def test_bad_input_is_one_line(
     monkeypatch.setenv("SVFR_WEIGHTS", str(tmp_path / "weights"))
     KIT["write_video"](tmp_path / "face.mp4", KIT["face_frames"](2))
     (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "list.txt").write_text("# nothing\n")
+    (tmp_path / "official" / "face_restoration").mkdir(parents=True)
+    (tmp_path / "official" / "face_restoration" / "unet.pth").touch()
     assert call(monkeypatch, "restore", *arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in errors[0]
 
 
-def test_killed_at_any_instant_and_run_again_gives_the_same_bytes(tmp_path: Path, model: Path) -> None:
+def test_interrupted_and_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, model: Path) -> None:
     source = KIT["write_video"](tmp_path / "in.mp4", KIT["face_frames"](24))
     command = [sys.executable, "-m", "svfr.cli", "restore", str(source)]
     options = ["--model", str(model), "--steps", "3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen([*command, str(tmp_path / "a" / "o.mp4"), *options], env=environment)
     work = tmp_path / "a" / ".svfr" / "work"
-    while not list(work.rglob("reference-*.npz")) and killed.poll() is None:
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert not (tmp_path / "a" / "o.mp4").exists()
+    for number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        stopped = subprocess.Popen([*command, str(tmp_path / "a" / "o.mp4"), *options], env=environment)
+        while not list(work.rglob("reference-*.npz" if number == signal.SIGINT else "000000.npy")):
+            assert stopped.poll() is None
+            time.sleep(0.01)
+        stopped.send_signal(number)
+        assert stopped.wait() == status
+        assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [".svfr"]
     for folder in ("a", "b"):
         subprocess.run([*command, str(tmp_path / folder / "o.mp4"), *options], env=environment, check=True)
     assert (tmp_path / "a" / "o.mp4").read_bytes() == (tmp_path / "b" / "o.mp4").read_bytes()

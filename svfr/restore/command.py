@@ -20,6 +20,8 @@ from svfr.restore.ledger import finished, job_key, media_digest, model_choices, 
 from svfr.restore.names import Outputs, output_name
 from svfr.restore.report import FileReport, table, write_reports
 
+_FLAGS = {"guidance_interval": "guide-within", "png_frames": "png", "link_faces": "link"}  # others are named alike
+
 
 @dataclass(frozen=True)
 class RestoreCommand:
@@ -138,7 +140,9 @@ class RestoreCommand:
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "options"
-            raise UserError(f"--{name.replace('_', '-')} {first['input']!r}: {first['msg']}") from None
+            raise UserError(
+                f"--{_FLAGS.get(name, name.replace('_', '-'))} {first['input']!r}: {first['msg']}"
+            ) from None
 
 
 def evaluate_command(restored: Path, truth: Path, metrics: Sequence[str], frames: int, output: Path | None) -> None:

@@ -17,9 +17,18 @@ VERSION = "2"  # changes when the engine's code changes what it writes
 def model_digest(folder: Path) -> str:
     """SHA-256 of `model.json`, which holds the digests of the weights. `UserError` if the folder is no model."""
     path = Path(folder) / "model.json"
-    if not path.is_file():
-        raise UserError(f"{folder} is no model folder: model.json is missing; give --model FOLDER")
-    return sha256_file(path)
+    if path.is_file():
+        return sha256_file(path)
+    if str(folder).startswith("models:"):
+        raise UserError(
+            f"{folder} is an address of the registry: python -m stages.restore --model ADDRESS --input IN --output OUT "
+            "restores with it; this command takes a model folder"
+        )
+    if any(Path(folder).glob("**/unet.pth")):
+        raise UserError(
+            f"{folder} holds the released checkpoints: make a model folder of them once, with svfr weights import"
+        )
+    raise UserError(f"{folder} is no model folder: model.json is missing; give --model FOLDER")
 
 
 def model_config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +12,6 @@ from svfr.faces.crop import extract
 from svfr.faces.embed import distance
 from svfr.restore.model import Restorer
 from svfr.restore.pixels import Pixels, to_8_bits
-from svfr.restore.preserve import luma
 from svfr.restore.scan import Region
 
 _IDENTITY_SAMPLES = 5  # frames of a region whose embeddings are compared
@@ -33,10 +33,10 @@ class RegionMeasure:
         """Takes frame `index` of the input and its restored crop (S,S,3)."""
         source = extract(to_8_bits(frame), self.region.crop(index), crop_SS3.shape[0])
         restored = to_8_bits(crop_SS3)
-        now = luma(source.astype(np.float32)), luma(restored.astype(np.float32))
+        now = _luma(source), _luma(restored)
         if self._before is not None:
-            self._input_change += float(np.abs(now[0] - self._before[0]).mean())
-            self._restored_change += float(np.abs(now[1] - self._before[1]).mean())
+            self._input_change += float(cv2.absdiff(now[0], self._before[0]).mean())
+            self._restored_change += float(cv2.absdiff(now[1], self._before[1]).mean())
         self._before = now
         if index in self._sampled:
             height, width = frame.shape[:2]
@@ -47,6 +47,10 @@ class RegionMeasure:
     def changes(self) -> tuple[float, float]:
         """Sums over frames of the mean absolute luma difference to the frame before: restored, input."""
         return self._restored_change, self._input_change
+
+
+def _luma(rgb_HW3: Pixels) -> NDArray[np.float32]:
+    return np.asarray(cv2.cvtColor(rgb_HW3.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32)
 
 
 def unsteadiness(measures: list[RegionMeasure]) -> float | None:

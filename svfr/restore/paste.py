@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 _MAX_GAIN = 1.5  # contrast may be corrected by this factor either way
+_SMALL, _BLUR = 32, 2.0  # side of the pictures whose mean and contrast are compared, and the blur on them
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,25 @@ def match_colour(result: Floats, source: Floats, weight: Floats, *, only_luma: b
 
         R' = (R - mean R) g + mean S,   g = clip(std S / std R, 1/1.5, 1.5)
 
-    Contrast is compared after a blur, so that restored detail does not count against it. All (h,w,3) and (h,w,1).
+    Both are compared on pictures shrunk by area to 32 x 32 and blurred, so that restored detail does not count against
+    it. `result` and `source` (h,w,3), `weight` (h,w,1).
     """
-    total = float(weight.sum())
-    if total < 1:
+    small_r, small_s, w = (_shrunk(x) for x in (result, source, weight))
+    total = float(w.sum())
+    if total * weight.size < w.size:  # less than one pixel
         return result
-    side = max(result.shape[:2]) / 16
-    r, s = (np.asarray(cv2.GaussianBlur(x, (0, 0), side), np.float32) for x in (result, source))
+    r, s = (np.asarray(cv2.GaussianBlur(x, (0, 0), _BLUR), np.float32) for x in (small_r, small_s))
     if only_luma:
         r, s = luma(r), luma(s)
-    mean_r, mean_s = ((x * weight).sum((0, 1)) / total for x in (r, s))
-    std_r, std_s = (np.sqrt((((x - mean) ** 2) * weight).sum((0, 1)) / total) for x, mean in ((r, mean_r), (s, mean_s)))
+    w = w[..., None]
+    mean_r, mean_s = ((x * w).sum((0, 1)) / total for x in (r, s))
+    std_r, std_s = (np.sqrt((((x - mean) ** 2) * w).sum((0, 1)) / total) for x, mean in ((r, mean_r), (s, mean_s)))
     gain = np.clip(std_s / np.maximum(std_r, 1e-3), 1 / _MAX_GAIN, _MAX_GAIN)
-    return np.asarray((result - mean_r) * gain + mean_s, np.float32)
+    return np.asarray(result * np.float32(gain) + np.float32(mean_s - mean_r * gain), np.float32)
+
+
+def _shrunk(picture: Floats) -> Floats:
+    return np.asarray(cv2.resize(picture, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _resampled(crop: Pixels, box: Box, size: tuple[int, int], region: tuple[int, int, int, int]) -> Floats:

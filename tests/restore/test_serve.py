@@ -68,7 +68,7 @@ def test_a_visit(url: str, tmp_path: Path, kit: SimpleNamespace) -> None:
         browser.wait("document.querySelector('#about')?.innerText.includes('160 x 144, 6 frames')")
         paint(browser)
         browser.click("#start")
-        browser.wait(f"{NOTE}.includes('face tracks')", 400)
+        browser.wait(f"{NOTE}.includes('Face tracks')", 400)
         assert "Tasks: inpaint" in browser.js(NOTE)
         browser.wait("document.querySelectorAll('#slider img').length === 2")
         result = tmp_path / "result.mp4"

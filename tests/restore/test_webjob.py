@@ -37,7 +37,7 @@ def test_an_upload_is_restored_below_the_folder(jobs: WebJobs, tmp_path: Path, k
     assert json.loads(target.with_suffix(".json").read_text())["output_sha256"] == report.output_sha256
     assert shares[-1] == 1.0
     assert frame_of(target, 1.0).shape == (144, 160, 3)
-    assert "**1** face tracks in **4** frames" in sentence(report)
+    assert "Face tracks: **1**, frames: **4**" in sentence(report)
     assert not (jobs.folder / "old").exists()
 
 
