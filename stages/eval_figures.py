@@ -91,14 +91,15 @@ def _chosen(outcome: Outcome, pairs: Sequence[Row], options: EvaluateParams) -> 
 def psnr_chart(summary: Summary, path: Path) -> None:
     """Bars of the mean held-out PSNR by task, for the input, the baselines and the model."""
     tasks = [task for task, _ in ordered(summary) if "psnr" in summary[task]]
-    names = [n for n in (summary[tasks[0]]["psnr"] if tasks else {}) if n not in ("gain", "pairs", MODEL, DEGRADED)]
-    names = [DEGRADED, *names, MODEL]
+    found = dict.fromkeys(name for task in tasks for name in summary[task]["psnr"])
+    names = [DEGRADED, *(name for name in found if name not in ("gain", "pairs", MODEL, DEGRADED)), MODEL]
     figure = Figure(figsize=(1.6 + 1.5 * max(len(tasks), 2), 3.2), dpi=_DPI, facecolor="white")
     axis = figure.subplots()
     width = 0.8 / len(names)
     for number, name in enumerate(names):
-        heights = [summary[task]["psnr"][name] for task in tasks]
-        places = np.arange(len(tasks)) + (number - (len(names) - 1) / 2) * width
+        has = [place for place, task in enumerate(tasks) if name in summary[task]["psnr"]]
+        heights = [summary[tasks[place]]["psnr"][name] for place in has]
+        places = np.array(has) + (number - (len(names) - 1) / 2) * width
         bars = axis.bar(places, heights, width * 0.92, label=TITLES.get(name, name), color=COLOURS.get(name, "#9aa"))
         axis.bar_label(bars, fmt="%.1f", fontsize=8, color=INK, padding=2)
     axis.margins(y=0.12)

@@ -60,7 +60,9 @@ def run(params: Params, root: Path) -> None:
     folder = layout.reports / "eval"
     write_json(folder / "metrics.json", done.summary)
     write_json(folder / "protocol.json", done.protocol)
-    write_text(folder / "psnr.csv", psnr_csv(done.rows, done.digest))
+    called = {done.digest: MODEL} | {other.digest: name for name, other in others.items()}
+    named = [{**row, "model": called.get(row["model"], row["model"])} for row in done.rows]
+    write_text(folder / "psnr.csv", psnr_csv(named, MODEL))
     psnr_chart(done.summary, folder / "psnr.png")
     for name, other in others.items():
         write_json(folder / name / "metrics.json", other.summary)

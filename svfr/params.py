@@ -230,7 +230,7 @@ class STCStageParams(Section):
 
 
 class STCVqganParams(STCStageParams):
-    """Stage I, the 3D-VQGAN (BFVR-STC Eq. 5-8; weights of the released options, spec A.11)."""
+    """Stage I, the 3D-VQGAN (BFVR-STC Eq. 5-8); weights are those of the released options."""
 
     perceptual: Literal["none", "lpips-vgg"] = "lpips-vgg"  # none: L1 alone, no file needed
     adversarial: Literal["none", "patch", "dinov2"] = "dinov2"  # patch: a small critic of our own, no file needed
@@ -245,7 +245,7 @@ class STCVqganParams(STCStageParams):
 
 
 class STCPredictorParams(STCStageParams):
-    """Stage II, the code predictors (BFVR-STC Eq. 10; weights of the released options, spec A.11)."""
+    """Stage II, the code predictors (BFVR-STC Eq. 10); weights are those of the released options."""
 
     lambda_code: float = Field(10.0, ge=0)
     lambda_ce: float = Field(1.0, ge=0)

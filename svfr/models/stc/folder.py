@@ -1,7 +1,8 @@
 """The model folder of the STC family: `model.json` and `stc.safetensors`.
 
-`model.json`: {"format": 1, "family": "stc", "stc": {sizes of `build_stc`}, "tasks": ["bfr"] or ["deflicker"], [] for
-stage I, "image_size": S, "window": 24, "sampler": {"overlap": 8}, "digests": {file: sha256}, "trained": {...}}.
+`model.json`: {"format": 1, "family": "stc", "stc": {sizes of `build_stc`}, "tasks": ["bfr"] or ["deflicker"], or []
+for stage I, "image_size": S, "window": 24, "sampler": {"steps": 1, "overlap": 8}, "digests": {file: sha256},
+"trained": {...}}.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def save_stc_folder(folder: Path, network: VQGAN, *, window: int, trained: dict[
         "tasks": _TASKS[config.variant],
         "image_size": SPACE * side,
         "window": window,
-        "sampler": {"overlap": window // 3},
+        "sampler": {"steps": 1, "overlap": window // 3},
         "trained": trained,
     }
     return write_model_folder(folder, values, {WEIGHTS_FILE: network})

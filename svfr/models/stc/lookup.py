@@ -61,9 +61,9 @@ def positions(table_LC: Tensor, height: int, width: int) -> Tensor:
             f"{rows} position embeddings are no square, so they cannot be resized to {height} x {width}: "
             f"give frames of {rows} latents (8 x 8 pixels each)"
         )
-    grid = table_LC.T.reshape(1, -1, side, side)
+    grid = table_LC.float().T.reshape(1, -1, side, side)
     resized = F.interpolate(grid, (height, width), mode="bicubic", align_corners=False)
-    return resized.flatten(2)[0].T
+    return resized.flatten(2)[0].T.to(table_LC)
 
 
 def predictor(width: int, codes: int) -> nn.Sequential:
