@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -55,7 +56,7 @@ CASES: list[tuple[str, int, dict[str, Any]]] = [
 ]
 
 
-def straightforward(config: TrainConfig) -> tuple[list[float], float]:
+def straightforward(config: TrainConfig, on_step: Callable[[Any], None]) -> tuple[list[float], float]:
     """What a first script would do: seconds of each step, peak MiB of the process."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     index, bundle, params = read_index(config), load_model_folder(config.base, device), config.params
@@ -74,6 +75,7 @@ def straightforward(config: TrainConfig) -> tuple[list[float], float]:
         ema.step(model.exported().values())
         float(losses.total)
         seconds.append(time.perf_counter() - began)
+        on_step(losses)
     return seconds, peak_memory_mb()
 
 
@@ -114,15 +116,21 @@ def child(name: str, steps: int, runs: str, changes: dict[str, Any]) -> None:
     config = replace(TrainConfig.below(Path(), params), runs=Path(runs))
     torch.set_num_threads(params.threads)
     found = {"mfu": 0.0, "data": 0.0}
+    cpu: list[float] = []  # processor time of this process at the end of every step
+
+    def note(row: Any) -> None:
+        cpu.append(time.process_time())
+
     if name == "straightforward":
-        seconds, memory = straightforward(config)
+        seconds, memory = straightforward(config, note)
     else:
-        train(config)
+        train(config, on_step=note)
         rows = read_history(config.run_dir())[WARM:]
         seconds, memory = [0.0] * WARM + [row["seconds"] for row in rows], rows[-1]["memory_mb"]
         found = {"mfu": median(row["mfu"] for row in rows), "data": median(row["data_seconds"] for row in rows)}
     if os.environ.get("RANK", "0") == "0":
-        print(json.dumps(found | {"seconds": median(seconds[WARM:]), "memory_mb": memory}))
+        found |= {"seconds": median(seconds[WARM:]), "cpu": median(np.diff(cpu[WARM - 1 :])), "memory_mb": memory}
+        print(json.dumps(found))
 
 
 def measure(name: str, steps: int, workers: int, changes: dict[str, Any]) -> dict[str, float] | None:
@@ -140,7 +148,7 @@ def measure(name: str, steps: int, workers: int, changes: dict[str, Any]) -> dic
 
 
 def main() -> None:
-    """Prints the table; ratios are to the straightforward loop of the same run."""
+    """Prints the table; ratios of speed are to the straightforward loop of the same run. CPU s: of one rank, a step."""
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     gpus = torch.cuda.device_count()
     device = torch.cuda.get_device_name() if gpus else "CPU, 1 thread a worker"
@@ -148,6 +156,7 @@ def main() -> None:
     columns = {
         "workers": 8,
         "s/step": 9,
+        "CPU s": 8,
         "views/s": 9,
         "ratio": 7,
         "MiB/process": 13,
@@ -166,7 +175,7 @@ def main() -> None:
             continue
         speed = VIEWS * workers / found["seconds"]
         base = base or speed
-        line = f"{name:<18}{workers:>8}{found['seconds']:>9.3f}{speed:>9.2f}{speed / base:>7.2f}"
+        line = f"{name:<18}{workers:>8}{found['seconds']:>9.3f}{found['cpu']:>8.3f}{speed:>9.2f}{speed / base:>7.2f}"
         line += f"{found['memory_mb']:>13.0f}"
         if found["mfu"]:
             line += f"{found['seconds'] * found['mfu']:>9.3f}{1 / found['mfu']:>6.1f}{found['data']:>8.3f}"
