@@ -17,7 +17,7 @@ from svfr.restore.compose import Composer, Composition, compose_crop
 from svfr.restore.masks import Mask
 from svfr.restore.measure import RegionMeasure, identity_distance, unsteadiness
 from svfr.restore.media import Media
-from svfr.restore.memory import Splits
+from svfr.restore.memory import Splits, trim
 from svfr.restore.model import Restorer
 from svfr.restore.names import Outputs
 from svfr.restore.persons import link_persons
@@ -28,6 +28,7 @@ from svfr.video.mux import copy_streams
 
 Progress = Callable[[int, int], None]
 _SPARE = 64 << 20  # bytes that must stay free on the disk
+_TRIM_EVERY = 64  # frames
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ class Job:
         return target
 
     def _advance(self, frames: int) -> None:
+        if self._done // _TRIM_EVERY != (self._done + frames) // _TRIM_EVERY:
+            trim()
         self._done += frames
         if self._progress is not None:
             self._progress(min(self._done, self._total), self._total)

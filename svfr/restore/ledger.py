@@ -24,7 +24,7 @@ def model_digest(folder: Path) -> str:
             f"{folder} is an address of the registry: python -m stages.restore --model ADDRESS --input IN --output OUT "
             "restores with it; this command takes a model folder"
         )
-    if any(Path(folder).glob("**/unet.pth")):
+    if any((*Path(folder).glob("unet.pth"), *Path(folder).glob("*/unet.pth"))):
         raise UserError(
             f"{folder} holds the released checkpoints: make a model folder of them once, with svfr weights import"
         )

@@ -1,7 +1,8 @@
-"""Out of memory is no end: the work is halved and tried again, as often as the network allows."""
+"""Memory: what is free goes back to the system; where it runs out the work is halved and tried again."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,6 +10,18 @@ import torch
 
 T = TypeVar("T")
 _CPU_ALLOCATOR = "can't allocate memory"  # torch's CPU allocator raises a plain RuntimeError with these words
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def trim() -> None:
+    """Gives freed memory back to the system, where the C library can.
+
+    Without it glibc keeps whole frames' worth of it under small pieces that last: measured, 0.13 MiB a frame of video.
+    """
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
 
 
 class Splits:
