@@ -90,7 +90,7 @@ class _Loop:
         self.validation = Validation(index.validation, config)
         self.data = PairDataset(index.train, config)
         self.history: History | None = None
-        self.flops = 0  # of a micro-step on one rank, counted in the first one
+        self.flops = 0  # of a micro-step on one rank, counted before the first one
 
     def run(self) -> Summary:
         """Goes on from the newest checkpoint to the last step, or to where it is asked to stop."""
@@ -152,23 +152,29 @@ class _Loop:
             began = time.perf_counter()
             batch = self.prepare(next(batches))
             waited += time.perf_counter() - began
+            if not self.flops:
+                self._count(batch)
             with last_backward(self.trainer.model, last=micro + 1 == self.params.accumulate):
                 values += self._gradient(batch).values.cpu() / self.params.accumulate
         return values, self.trainer.update(), waited
 
     def _gradient(self, batch: Batch) -> Losses:
-        """Adds the gradient of one micro-step; the first one of a process also counts its arithmetic."""
-        kept: list[Losses] = []
+        """Adds the gradient of one micro-step."""
+        losses = self.trainer.objective(self.trainer.model, batch)
+        self.accelerator.backward(losses.total / self.params.accumulate)
+        return losses
 
-        def forward() -> Tensor:
-            kept.append(self.trainer.objective(self.trainer.model, batch))
-            return kept[0].total / self.params.accumulate
+    def _count(self, batch: Batch) -> None:
+        """Counts the arithmetic of a micro-step in a pass of its own, whose gradient is thrown away.
 
-        if self.flops:
-            self.accelerator.backward(forward())
-        else:
-            self.flops = step_flops(forward, self.accelerator.backward, self.params.gradient_checkpointing)
-        return kept[0]
+        Counting takes operations apart and so rounds otherwise: a resumed run would differ from one that was not.
+        """
+        model, again = self.trainer.model, self.params.gradient_checkpointing
+        with last_backward(model, last=True):
+            self.flops = step_flops(
+                lambda: self.trainer.objective(model, batch).total, self.accelerator.backward, again
+            )
+        self.trainer.optimiser.zero_grad(set_to_none=True)
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch on the device, degraded pixels turned into latents."""
