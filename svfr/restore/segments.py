@@ -49,9 +49,9 @@ class RegionRestorer:
         feed = _Feed(lambda start: self.crops(region, start, region.stop))
         for index, segment in enumerate(store.segments):
             if not store.path(index).exists():
-                frames = self._segment(region, segment, feed, reference.anchor if reference else None)
+                frames = self._segment(segment, feed, reference.anchor if reference else None)
                 if reference is not None and self._drifted(region, segment, frames, reference):
-                    frames = self._segment(region, segment, feed, self._renewed(region, segment))
+                    frames = self._segment(segment, feed, self._renewed(region, segment))
                 store.write(index, frames)
             advance(segment.owned - segment.start)
 
@@ -76,17 +76,25 @@ class RegionRestorer:
         with self.clock.running():
             return self.splits(lambda count: network.choose_anchor(lq_K3SS, quality, self.options, count))
 
-    def _segment(self, region: Region, segment: Segment, feed: _Feed, anchor: Anchor | None) -> Pixels:
-        def work(count: int) -> Pixels:
+    def _segment(self, segment: Segment, feed: _Feed, anchor: Anchor | None) -> Pixels:
+        # one array for the segment: a list of frames would lie among what the network frees, and hold it
+        shape = (segment.stop - segment.start, self.restorer.size, self.restorer.size, 3)
+        frames_TSS3 = np.empty(shape, np.uint8 if self.media.bits == 8 else np.uint16)
+
+        def work(count: int) -> int:
             crops = self.clock.waiting(feed.take(segment.start, segment.stop))
-            parts = self.restorer.network.restore(crops, anchor, self.options, count)
-            return np.stack([as_pixels(frame, self.media.bits) for part in parts for frame in part])
+            done = 0
+            for part in self.restorer.network.restore(crops, anchor, self.options, count):
+                for frame in part:
+                    frames_TSS3[done] = as_pixels(frame, self.media.bits)
+                    done += 1
+            return done
 
         with self.clock.running():
-            frames = self.splits(work)
-        if len(frames) != segment.stop - segment.start:
+            done = self.splits(work)
+        if done != len(frames_TSS3):
             raise ItemError("truncated", f"{self.media.path.name}: ends within frames {segment.start}-{segment.stop}")
-        return frames
+        return frames_TSS3
 
     def _drifted(self, region: Region, segment: Segment, frames_TSS3: Pixels, reference: Reference) -> bool:
         """Whether the segment's faces are on average further than `drift_limit` from the reference's face.
