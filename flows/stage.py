@@ -18,4 +18,4 @@ def stage(name: str, root: Path = Path(), force: bool = False) -> None:
     """
     if not (root / "dvc.yaml").exists():
         raise UserError(f"{root.resolve()} holds no dvc.yaml: run from the project's root")
-    run_child(["dvc", "repro", "--quiet", "--single-item", *(["--force"] if force else []), name], root)
+    run_child(["dvc", "repro", "--single-item", *(["--force"] if force else []), name], root)

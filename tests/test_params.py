@@ -23,6 +23,18 @@ def test_committed_parameters_load(path: Path) -> None:
         params.faces.size = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_parameter_that_a_stage_depends_on_is_written_down(path: Path) -> None:
+    """DVC takes values from the file alone, and refuses a stage whose parameters are left to their defaults."""
+    held = yaml.safe_load(path.read_text())
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name in (name for stage in stages.values() for name in stage.get("params", [])):
+        value = held
+        for key in name.split("."):
+            assert key in value, name
+            value = value[key]
+
+
 def _refusal(tmp_path: Path, change: dict[str, Any] | None = None, text: str | bytes | None = None) -> str:
     sections = yaml.safe_load(FILES[0].read_text())
     for place, value in (change or {}).items():
