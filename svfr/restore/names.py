@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from svfr.artifacts import digest_of
 from svfr.errors import UserError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -43,8 +44,8 @@ class Outputs:
         return self.video.parent / STATE / "done" / f"{self.video.name}.json"
 
     def work(self, key: str) -> Path:
-        """The folder of unfinished work of job `key`."""
-        return self.video.parent / STATE / "work" / key[:16]
+        """The folder of unfinished work of job `key` for this output: two inputs may be equal, byte for byte."""
+        return self.video.parent / STATE / "work" / digest_of([key, self.video.name])[:16]
 
 
 def output_name(source: Path, codec: str = "libx264") -> str:

@@ -79,6 +79,7 @@ def test_names() -> None:
     assert output_name(Path("a.webm")) == "a.webm.mkv"
     assert output_name(Path("a.webm"), "libvpx-vp9") == "a.webm"
     assert Outputs(Path("o/a.mp4")).side_by_side == Path("o/side_by_side/a.mp4")
+    assert Outputs(Path("o/a.mp4")).work("k") != Outputs(Path("o/b.mp4")).work("k")  # copies of one video
 
 
 def test_digests(tmp_path: Path) -> None:
