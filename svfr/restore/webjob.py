@@ -150,7 +150,7 @@ def painted_mask(painting: dict[str, Any] | None, path: Path) -> bool:
 def sentence(report: FileReport) -> str:
     """The report as a few lines of Markdown."""
     lines = [
-        report.message or f"**{report.tracks}** face tracks in **{report.frames}** frames, {report.seconds:.0f} s."
+        report.message or f"Face tracks: **{report.tracks}**, frames: **{report.frames}**, {report.seconds:.0f} s."
     ]
     if report.status == "restored":
         lines.append(f"Tasks: {', '.join(report.tasks)}.")
