@@ -230,18 +230,35 @@ def _verify_folder(folder: Path) -> bool:
     return True
 
 
-@weights_app.command("import", epilog="Example: svfr weights import unet.pth id_linear.pth arcface.pth svd models/svfr")
+@weights_app.command(
+    "import",
+    epilog="Example: svfr weights import unet.pth id_linear.pth arcface.pth svd models/svfr "
+    "(SVFR), or svfr weights import ckpt-bfvr.pth models/stc (BFVR-STC).",
+)
 def weights_import(
-    unet: Annotated[Path, typer.Argument(help="The released unet.pth.")],
-    id_linear: Annotated[Path, typer.Argument(help="The released id_linear.pth.")],
-    arcface: Annotated[Path, typer.Argument(help="The released insightface_glint360k.pth.")],
-    svd: Annotated[Path, typer.Argument(help="Folder of stable-video-diffusion-img2vid-xt.")],
-    output: Annotated[Path, typer.Argument(help="The model folder to write.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES... OUTPUT",
+            help="The released unet.pth, id_linear.pth, insightface_glint360k.pth and the folder of "
+            "stable-video-diffusion-img2vid-xt; or one of ckpt-bfvr.pth, ckpt-defilcker.pth and ckpt-deflickersd.pth. "
+            "Last the model folder to write.",
+        ),
+    ],
 ) -> None:
-    """Turn the released SVFR files into a model folder."""
-    from svfr.weights import import_official
+    """Turn the released files of SVFR, or one of BFVR-STC, into a model folder."""
+    from svfr.weights import import_official, import_stc
 
-    import_official(unet, id_linear, arcface, svd, output)
+    match files:
+        case [unet, id_linear, arcface, svd, output]:
+            import_official(unet, id_linear, arcface, svd, output)
+        case [checkpoint, output]:
+            import_stc(checkpoint, output)
+        case _:
+            raise UserError(
+                f"weights import got {len(files)} names: give four files of SVFR or one of BFVR-STC, then the folder "
+                "to write (svfr weights import --help)"
+            )
     typer.echo(output)
 
 

@@ -130,6 +130,7 @@ def test_bad_input_is_one_line(
 
 def run_main(arguments: list[str]) -> None:
     """In a forked child, where everything is imported already: the command as its entry point runs it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with SIGINT ignored
     sys.argv = arguments
     main()
 

@@ -103,7 +103,8 @@ def test_bad_sources_on_the_command_line_end_with_one_line(project: Path, server
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        "error: no sources at 'missing': name a folder of videos, a .csv or .txt list, or a video"
+        "error: no sources at 'missing': name a folder of videos, a .csv or .txt list, a video, "
+        "hf://datasets/OWNER/NAME, or one of vfhq:PATH, celebvtext:PATH, voxceleb2:PATH"
     )
     assert log(project) == []
 
