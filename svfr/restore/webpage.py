@@ -12,7 +12,7 @@ from svfr.errors import UserError
 from svfr.restore.webjob import Cancelled, WebJobs, Wish, frame_of, painted_mask, sentence
 
 CSS = ".gradio-container {width: 100% !important; max-width: 1180px !important; margin: 0 auto !important}"
-_LABELS = {"bfr": "Sharpen", "color": "Colour", "inpaint": "Fill holes"}
+_LABELS = {"bfr": "Sharpen", "color": "Colour", "inpaint": "Fill holes", "deflicker": "Calm flicker"}
 
 
 def build_page(jobs: WebJobs) -> Any:
