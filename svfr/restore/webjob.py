@@ -60,8 +60,8 @@ class WebJobs:
 
     @property
     def tasks(self) -> list[str]:
-        """The tasks that the model can do, in the order of the paper."""
-        return [task for task in ("bfr", "color", "inpaint") if task in self.restorer.network.tasks]
+        """The tasks that the model can do."""
+        return [task for task in ("bfr", "color", "inpaint", "deflicker") if task in self.restorer.network.tasks]
 
     @property
     def steps(self) -> int:
@@ -85,7 +85,7 @@ class WebJobs:
         stop = self._stops[session] = threading.Event()
         choices = {
             **model_choices(self.model),
-            "tasks": list(wish.tasks) or ["bfr"],
+            "tasks": list(wish.tasks) or self.tasks[:1],
             "auto": wish.auto,
             "mask": wish.mask if "inpaint" in wish.tasks or wish.auto else "",
             "reference": [wish.reference] if wish.reference else [],
