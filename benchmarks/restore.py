@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.restore_kit import Copy, tiny_model, write_face_video
+from benchmarks.restore_kit import Copy, sample_model, write_face_video
 from svfr.params import EngineParams, RestoreOptions, RestoreParams
 from svfr.restore import Restorer, load_restorer, restore_video
 
@@ -65,7 +65,7 @@ def kills(root: Path) -> None:
 
     Children are forked from a process that has the model loaded, so that every instant lies within the work.
     """
-    restorer = load_restorer(tiny_model(root / "model"))
+    restorer = load_restorer(sample_model(root))
     video = write_face_video(root / "in.mp4", 60, 320, 180)
     options = OPTIONS.model_copy(update={"segment": 16, "steps": 4})
     restorer.detector(options)
@@ -94,7 +94,7 @@ def workers(root: Path, files: int = 8) -> None:
     """Seconds of a folder with one Ray worker and with two, in turns; Ray starts in the first."""
     from stages.restore import run
 
-    model = tiny_model(root / "model-w")
+    model = sample_model(root)
     (root / "many").mkdir()
     for number in range(files):
         write_face_video(root / "many" / f"{number}.mp4", 75, 320, 180)

@@ -1,4 +1,4 @@
-"""What the benchmarks of restoration are made with: a video with a face, a tiny model, a network that costs nothing."""
+"""What the benchmarks of restoration are made with: a video with a face, the sample's model, one that costs nothing."""
 
 from __future__ import annotations
 
@@ -12,57 +12,27 @@ import skimage.data
 import torch
 from torch import Tensor
 
+from stages import base
+from stages.layout import Layout
 from svfr.faces.embed import build_embedder
-from svfr.models.folder import ModelBundle, save_model_folder
-from svfr.models.identity import IdentityProjection
-from svfr.models.unet import build_unet
-from svfr.models.vae import build_vae
-from svfr.params import RestoreOptions
-from svfr.restore.network import Anchor
+from svfr.params import RestoreOptions, load_params
+from svfr.restore.network import Anchor, WithoutReference
 from svfr.video.encode import VideoWriter
 
-UNET = {
-    "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
-    "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
-    "block_out_channels": [32, 32],
-    "layers_per_block": 1,
-    "cross_attention_dim": 16,
-    "num_attention_heads": [2, 2],
-    "addition_time_embed_dim": 8,
-    "projection_class_embeddings_input_dim": 24,
-}
-VAE = {
-    "down_block_types": ["DownEncoderBlock2D"] * 2,
-    "block_out_channels": [32, 32],
-    "layers_per_block": 1,
-    "sample_size": 32,
-    "force_upcast": False,
-}
+
+def sample_model(folder: Path) -> Path:
+    """The model folder that the sample profile's training starts from: 64 x 64 pixels, it returns what it gets."""
+    base.run(load_params(Path("params.yaml")), folder)
+    return Layout(folder).base_model
 
 
-def tiny_model(folder: Path) -> Path:
-    """A model folder of 32 x 32 pixels, windows of 8 frames, random weights."""
-    torch.manual_seed(0)
-    config = {
-        "unet": UNET,
-        "vae": VAE,
-        "identity": {"backend": "dlib"},
-        "image_size": 32,
-        "window": 8,
-        "scheduler": {"sigma_min": 0.002, "sigma_max": 20.0},
-        "sampler": {"steps": 2, "guidance": [1.0, 1.0]},
-    }
-    save_model_folder(folder, ModelBundle(build_unet(UNET), build_vae(VAE), IdentityProjection(128, 16), config))
-    return folder
-
-
-class Copy:
+class Copy(WithoutReference):
     """A `Network` of full size that returns what it gets: what remains is everything outside the model."""
 
     family = "copy"
     size, window = 512, 16
     tasks = frozenset(("bfr", "color", "inpaint"))
-    refers = False
+    least_overlap = 0
     most_splits = 0
     device = torch.device("cpu")
 
@@ -74,14 +44,6 @@ class Copy:
     ) -> Iterator[Tensor]:
         """The crops."""
         yield from crops
-
-    def choose_anchor(self, *_: object) -> Anchor:
-        """Never called."""
-        raise NotImplementedError
-
-    def tokens(self, *_: object) -> None:
-        """Never called."""
-        raise NotImplementedError
 
 
 def write_face_video(path: Path, frames: int, width: int, height: int) -> Path:

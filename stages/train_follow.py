@@ -10,12 +10,14 @@ from types import TracebackType
 from svfr.progress import Progress
 from svfr.training.history import Row, read_history
 
+EVERY = 2.0  # seconds between two looks
+
 
 class Follower:
     """Watches `<folder>/metrics.jsonl` in a thread while the `with` block runs; `send` gets all rows each time."""
 
-    def __init__(self, folder: Path, steps: int, send: Callable[[list[Row]], None], every: float = 2.0) -> None:
-        self.folder, self.steps, self.send, self.every = folder, steps, send, every
+    def __init__(self, name: str, folder: Path, steps: int, send: Callable[[list[Row]], None]) -> None:
+        self.name, self.folder, self.steps, self.send = name, folder, steps, send
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -28,9 +30,9 @@ class Follower:
         self._thread.join()
 
     def _watch(self) -> None:
-        with Progress("train", self.steps, "steps") as progress:
+        with Progress(self.name, self.steps, "steps") as progress:
             progress.advance(0, note="starting workers")
-            while not self._done.wait(self.every):
+            while not self._done.wait(EVERY):
                 self._look(progress)
             self._look(progress)
 

@@ -144,27 +144,38 @@ class EncodeParams(Section):
     shard_bytes: int = Field(512 << 20, gt=0)
 
 
-class TrainParams(Section):
-    """SVFR training (paper eq. total loss; values the authors did not publish are ours and said so in the README)."""
+class RunParams(Section):
+    """What every training run has, of whatever model."""
 
     workers: int = Field(2, ge=1)
     threads: int = Field(1, ge=1)
     gpus_per_worker: float = Field(0.0, ge=0)
     steps: int = Field(1000, ge=1)
-    batch_clips: int = Field(2, ge=1)  # clips of a step over all workers; every clip appears under two recipes
-    frames: int = Field(16, ge=1)
+    batch_clips: int = Field(2, ge=1)  # clips of a step over all workers
     lr: float = Field(1e-5, gt=0)
     warmup: int = Field(0, ge=0)
     lr_decay: Literal["constant", "cosine"] = "cosine"
+    clip_norm: float = Field(1.0, gt=0)
+    precision: Literal["no", "bf16"] = "no"
+    ema: float = Field(0.999, ge=0, lt=1)
+    checkpoint_every: int = Field(500, ge=1)
+    keep_checkpoints: int = Field(3, ge=1)
+    validate_every: int = Field(500, ge=1)
+    loader_workers: int = Field(0, ge=0)  # processes that read, decode and degrade ahead of the step
+    max_failures: int = Field(2, ge=0)
+    seed: int = 0
+
+
+class TrainParams(RunParams):
+    """SVFR training (paper eq. total loss; values the authors did not publish are ours and said so in the README)."""
+
+    frames: int = Field(16, ge=1)
     parts: Literal["all", "temporal", "lora"] = "all"  # which layers of the U-Net are trained
     lora_rank: int = Field(16, ge=1)
     strategy: Literal["ddp", "fsdp"] = "ddp"  # copies of the model on all workers, or its shards (FSDP2)
     weight_decay: float = Field(0.01, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
     accumulate: int = Field(1, ge=1)
-    precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
-    ema: float = Field(0.999, ge=0, lt=1)
     sigma_mean: float = 0.7  # ln sigma ~ N(mean, std); SVD fine-tuning practice
     sigma_std: float = Field(1.6, gt=0)
     weighting: Literal["edm", "snr", "min_snr", "soft_min_snr"] = "edm"  # of the noise loss; see svfr.diffusion.edm
@@ -178,16 +189,10 @@ class TrainParams(Section):
     wing_epsilon: float = Field(2.0, gt=0)
     noise_free_clips: int = Field(0, ge=0)  # this many clips (of all workers) first show noise-free views, then full
     reference_drop: float = Field(0.5, ge=0, le=1)  # paper: reference and identity dropped together
-    checkpoint_every: int = Field(500, ge=1)
-    keep_checkpoints: int = Field(3, ge=1)
-    validate_every: int = Field(500, ge=1)
     validation_pairs: int = Field(4, ge=1)
     preview_steps: int = Field(0, ge=0)  # sampling steps of the picture restored at every validation; 0 = none
-    loader_workers: int = Field(0, ge=0)  # processes that read, decode and degrade ahead of the step
-    prefetch: int = Field(2, ge=1)  # batches that each of them keeps ready
+    prefetch: int = Field(2, ge=1)  # batches that each loader worker keeps ready
     peak_tflops: float = Field(0.0, ge=0)  # of one device, for the utilisation; 0 = measured by a matrix product
-    max_failures: int = Field(2, ge=0)
-    seed: int = 0
 
 
 class STCNetworkParams(Section):
@@ -204,29 +209,16 @@ class STCNetworkParams(Section):
     norm_groups: int = Field(32, ge=1)
 
 
-class STCStageParams(Section):
+class STCStageParams(RunParams):
     """What both training stages of BFVR-STC have in common."""
 
-    workers: int = Field(2, ge=1)
-    threads: int = Field(1, ge=1)
-    gpus_per_worker: float = Field(0.0, ge=0)
-    steps: int = Field(1000, ge=1)
-    batch_clips: int = Field(1, ge=1)  # per worker and step
+    batch_clips: int = Field(1, ge=1)  # clips of a step over all workers
     frames: int = Field(24, ge=2, multiple_of=2)
     size: int = Field(0, ge=0, multiple_of=8)  # pixels a side that crops are shrunk to; 0 = as they are
     lr: float = Field(2e-5, gt=0)
-    warmup: int = Field(0, ge=0)
     lr_decay: Literal["constant", "cosine"] = "constant"
-    clip_norm: float = Field(1.0, gt=0)
-    precision: Literal["no", "bf16"] = "no"
     ema: float = Field(0.995, ge=0, lt=1)
-    checkpoint_every: int = Field(500, ge=1)
-    keep_checkpoints: int = Field(3, ge=1)
-    validate_every: int = Field(500, ge=1)
     validation_clips: int = Field(4, ge=1)
-    loader_workers: int = Field(0, ge=0)
-    max_failures: int = Field(2, ge=0)
-    seed: int = 0
 
 
 class STCVqganParams(STCStageParams):

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from svfr.diffusion.selfref import Anchor, Quality
+from svfr.errors import UserError
 from svfr.faces.embed import Embedder
 from svfr.params import RestoreOptions
 
-__all__ = ["Anchor", "Network", "Quality"]
+__all__ = ["Anchor", "Network", "Quality", "WithoutReference"]
 
 
 class Network(Protocol):
@@ -60,3 +61,17 @@ class Network(Protocol):
     def tokens(self, reference_3SS: Tensor, landmarks68: NDArray[np.float64]) -> Tensor | None:
         """Identity tokens (L,D) of a reference about [-1,1] whose face has `landmarks68` (68,2); None without any."""
         ...
+
+
+class WithoutReference:
+    """What `Network` asks of a family that uses no reference frame; a base class for such."""
+
+    refers = False
+
+    def choose_anchor(self, crops_K3SS: Tensor, quality: Quality, options: RestoreOptions, splits: int = 0) -> Anchor:
+        """Raises `UserError`: the engine does not ask a network that does not refer."""
+        raise UserError("this network has no reference frame")
+
+    def tokens(self, reference_3SS: Tensor, landmarks68: NDArray[np.float64]) -> Tensor | None:
+        """None: no identity tokens."""
+        return None

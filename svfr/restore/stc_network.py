@@ -9,20 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from svfr.errors import UserError
 from svfr.faces.embed import Embedder, build_embedder
 from svfr.models.stc import VQGAN
 from svfr.models.stc.folder import load_stc_folder
 from svfr.params import RestoreOptions
-from svfr.restore.network import Anchor
+from svfr.restore.network import Anchor, WithoutReference
 from svfr.restore.stc_windows import WindowedSTC
 
 
-class STCNetwork:
+class STCNetwork(WithoutReference):
     """A restoring or de-flickering network of a model folder. `size` is the side of the crops that it was made for."""
 
     family = "stc"
-    refers = False
     most_splits = 0
 
     def __init__(self, network: VQGAN, config: dict[str, Any]) -> None:
@@ -43,13 +41,6 @@ class STCNetwork:
         """
         overlap = min(max(options.overlap, self.least_overlap), self.window - 1)
         return self.windowed.stream(crops, overlap)
-
-    def choose_anchor(self, *_: Any, **__: Any) -> Any:
-        """Never called: `refers` is False."""
-        raise UserError("an STC model has no reference frame")
-
-    def tokens(self, *_: Any) -> None:
-        """No identity tokens."""
 
 
 def load_stc(folder: Path, device: str, dtype: torch.dtype) -> STCNetwork:

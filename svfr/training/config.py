@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,16 @@ class TrainConfig:
     def identity(self) -> dict[str, Any]:
         """Everything the result depends on, JSON-able: what a resumed run must agree in."""
         named = {"base": self.base / CONFIG_FILE, "clips": self.clips, "pairs": self.pairs, "latents": self.latents}
-        missing = [str(path) for path in named.values() if not path.is_file()]
-        if missing:
-            raise UserError(f"training needs {', '.join(missing)}: run the stages that make them first (dvc repro)")
-        inputs = {name: sha256_file(path) for name, path in named.items()}
-        return {"params": self.params.model_dump(exclude=_FREE), "inputs": inputs}
+        return {"params": self.params.model_dump(exclude=_FREE), "inputs": input_digests(named)}
 
     def run_dir(self) -> Path:
         """`runs/<digest of identity()>`: the same configuration finds its checkpoints, another one never does."""
         return self.runs / digest_of(self.identity())[:16]
+
+
+def input_digests(named: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of every input by name. Raises `UserError` naming those that are missing."""
+    missing = [str(path) for path in named.values() if not path.is_file()]
+    if missing:
+        raise UserError(f"training needs {', '.join(missing)}: run the stages that make them first (dvc repro)")
+    return {name: sha256_file(path) for name, path in named.items()}

@@ -16,6 +16,7 @@ from svfr.models.folder import read_model_config
 from svfr.models.landmark_head import POINTS
 from svfr.tables import Row, read_table
 from svfr.training.config import TrainConfig
+from svfr.training.order import clips_a_rank
 
 VIEWS = 2  # every clip appears under two recipes
 
@@ -102,11 +103,7 @@ def _check_training(clips: list[Clip], short: int, config: TrainConfig) -> None:
 def check_batch(clips: int, world: int, config: TrainConfig) -> None:
     """Raises `UserError` if a step wants too many clips, cannot be shared by `world`, or leaves ULR no negatives."""
     wanted = config.params.batch_clips
-    if wanted % world:
-        raise UserError(
-            f"train.batch_clips {wanted} cannot be shared by {world} workers: "
-            f"make it a multiple of {world}, or change train.workers"
-        )
+    clips_a_rank(wanted, world, "train")
     if wanted > clips:
         raise UserError(
             f"train.batch_clips {wanted} asks for so many different clips a step, the training split has {clips}: "

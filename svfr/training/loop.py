@@ -23,7 +23,7 @@ from svfr.training.history import History, Row
 from svfr.training.index import VIEWS, Index, check_batch, read_index
 from svfr.training.objective import NAMES, Losses
 from svfr.training.optimiser import learning_rate, set_learning_rate
-from svfr.training.order import RankSampler
+from svfr.training.order import RankSampler, clips_a_rank
 from svfr.training.pairs import Batch, PairDataset, encode_degraded, join
 from svfr.training.parallel import last_backward
 from svfr.training.preview import write_preview
@@ -129,7 +129,7 @@ class _Loop:
         sampler = RankSampler(
             state.position,
             (params.steps - state.step) * params.accumulate,
-            params.batch_clips // self.accelerator.num_processes,
+            clips_a_rank(params.batch_clips, self.accelerator.num_processes, "train"),
             self.accelerator.process_index,
             self.accelerator.num_processes,
         )

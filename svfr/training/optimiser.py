@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from svfr.params import TrainParams
+from svfr.params import RunParams, TrainParams
 
 
 def build_optimiser(model: nn.Module, params: TrainParams) -> torch.optim.AdamW:
@@ -20,7 +20,7 @@ def build_optimiser(model: nn.Module, params: TrainParams) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=params.lr, fused=True)
 
 
-def learning_rate(step: int, params: TrainParams) -> float:
+def learning_rate(step: int, params: RunParams) -> float:
     """The rate of optimiser step `step` (from 0): linear warm-up, then constant or a cosine that ends at 0."""
     if step < params.warmup:
         return params.lr * (step + 1) / params.warmup

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Sampler
 
 from svfr.artifacts import digest_of
+from svfr.errors import UserError
 
 
 def generator_for(*key: int | str) -> torch.Generator:
@@ -22,6 +23,21 @@ def clip_at(position: int, clips: int, seed: int) -> int:
     """The index (below `clips`) of the clip at a position of the run."""
     epoch, slot = divmod(position, clips)
     return int(torch.randperm(clips, generator=generator_for("order", seed, epoch))[slot])
+
+
+def below(limit: int, draw: torch.Generator) -> int:
+    """A number in 0..`limit` - 1, all equally likely."""
+    return int(torch.randint(limit, (1,), generator=draw))
+
+
+def clips_a_rank(batch_clips: int, world: int, section: str) -> int:
+    """Clips of a step for each of `world` ranks. Raises `UserError`, naming the `section` of params.yaml, if uneven."""
+    if batch_clips % world:
+        raise UserError(
+            f"{section}.batch_clips {batch_clips} cannot be shared by {world} workers: "
+            f"make it a multiple of {world}, or change {section}.workers"
+        )
+    return batch_clips // world
 
 
 class RankSampler(Sampler[list[int]]):

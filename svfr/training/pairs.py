@@ -18,16 +18,14 @@ from torch.utils.data import Dataset
 
 from svfr.degrade import Recipe, apply_recipe, schedule_at
 from svfr.diffusion.edm import sample_sigmas
-from svfr.errors import ItemError, UserError
 from svfr.models.task import TASKS
 from svfr.models.vae import encode_mean
 from svfr.tables import Row
 from svfr.training.config import TrainConfig
 from svfr.training.index import VIEWS, Clip, points_of
 from svfr.training.latents import HQ, IDENTITY, ClipLatents, lq_name
-from svfr.training.order import clip_at, generator_for
-from svfr.video.clip import decode_clip
-from svfr.video.shards import read_member
+from svfr.training.order import below, clip_at, generator_for
+from svfr.training.pixels import read_pixels
 
 _OPEN_CLIPS = 16  # decoded clips and latent headers that a process keeps at hand
 
@@ -90,7 +88,7 @@ class PairDataset(Dataset[Batch]):
         draw = generator_for("item", self.stream, params.seed, position)
         pairs = self._pairs(clip, position)
         chosen = torch.randperm(len(pairs), generator=draw)[:VIEWS].tolist()
-        start = _below(clip.row["n_frames"] - params.frames + 1, draw)
+        start = below(clip.row["n_frames"] - params.frames + 1, draw)
         return self.view(number, [pairs[i] for i in chosen], start, draw)
 
     def _pairs(self, clip: Clip, position: int) -> list[Row]:
@@ -106,10 +104,10 @@ class PairDataset(Dataset[Batch]):
         frames, views = params.frames, len(pairs)
         hq_FCHW = latents.read(HQ, start, frames)
         outside = [i for i in range(clip.row["n_frames"]) if not start <= i < start + frames]
-        references = [outside[_below(len(outside), draw)] if outside else start for _ in pairs]
+        references = [outside[below(len(outside), draw)] if outside else start for _ in pairs]
         keep_B = (torch.rand(views, generator=draw) >= params.reference_drop).float() * bool(outside)
         identity_KCHW = latents.read(IDENTITY)
-        faces = [_below(len(identity_KCHW), draw) for _ in pairs]
+        faces = [below(len(identity_KCHW), draw) for _ in pairs]
         return Batch(
             hq=hq_FCHW.expand(views, *hq_FCHW.shape),
             lq=torch.stack([self._lq(number, pair, start) for pair in pairs]),
@@ -136,12 +134,4 @@ class PairDataset(Dataset[Batch]):
         return ClipLatents.open(self.config.latent_shards, self.clips[number].latents)
 
     def _decode(self, number: int) -> NDArray[np.uint8]:
-        row = self.clips[number].row
-        try:
-            return decode_clip(read_member(self.config.clip_shards, row["shard"], row["offset"], row["size"]))
-        except ItemError as error:
-            raise UserError(f"clip {row['clip_id']}: {error}; run the faces stage again") from error
-
-
-def _below(limit: int, draw: torch.Generator) -> int:
-    return int(torch.randint(limit, (1,), generator=draw))
+        return read_pixels(self.config.clip_shards, self.clips[number].row)

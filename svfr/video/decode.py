@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from av.container import InputContainer
@@ -52,19 +53,20 @@ class Shown:
         return to_rgb(self._frame, scaler, bits, max_side)
 
 
-def read_frames(
-    path: Path,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-    stride: int = 1,
-    limits: Limits = Limits(),  # noqa: B008  (frozen)
-    strict: bool = True,
-    bits: int = 8,
-    index: PacketIndex | None = None,
-) -> Iterator[Frame]:
-    """Yields the frames that `read_shown` does, converted: uint8, or uint16 for 16 `bits`."""
-    for shown in read_shown(path, start=start, stop=stop, stride=stride, limits=limits, strict=strict, index=index):
+class Selection(TypedDict, total=False):
+    """The options of `read_shown`."""
+
+    start: int
+    stop: int | None
+    stride: int
+    limits: Limits
+    strict: bool
+    index: PacketIndex | None
+
+
+def read_frames(path: Path, *, bits: int = 8, **which: Unpack[Selection]) -> Iterator[Frame]:
+    """Yields the frames that `read_shown` does for the same options, converted: uint8, or uint16 for 16 `bits`."""
+    for shown in read_shown(path, **which):
         yield Frame(shown.index, shown.pts, shown.rgb(bits=bits))
 
 

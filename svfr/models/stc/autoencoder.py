@@ -5,6 +5,8 @@ Blocks are numbered as in the released checkpoints, `encoder.blocks.N` and `gene
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,17 +75,14 @@ class Encoder(nn.Module):
     def __init__(self, channels: int, embedding: int, groups: int) -> None:
         super().__init__()
         c1, c2, c4, c8 = (channels * factor for factor in (1, 2, 4, 8))
-
-        def res(width_in: int, width: int) -> ResBlock:
-            return ResBlock(width_in, width, groups)
-
+        res, attention = partial(ResBlock, groups=groups), partial(AttnBlock, groups=groups)
         self.blocks = nn.Sequential(
             nn.Conv3d(3, c1, 3, padding=1),
             *(res(c1, c1), res(c1, c1), Downsample(c1)),
             *(res(c1, c2), res(c2, c2), Downsample2D(c2)),
             *(res(c2, c4), res(c4, c4), Downsample2D(c4)),
-            *(res(c4, c8), AttnBlock(c8, groups), res(c8, c8), AttnBlock(c8, groups)),
-            *(res(c8, c8), AttnBlock(c8, groups), res(c8, c8)),
+            *(res(c4, c8), attention(c8), res(c8, c8), attention(c8)),
+            *(res(c8, c8), attention(c8), res(c8, c8)),
             group_norm(c8, groups),
             nn.Conv3d(c8, embedding, 3, padding=1),
         )
@@ -98,15 +97,12 @@ class Decoder(nn.Module):
     def __init__(self, channels: int, embedding: int, groups: int) -> None:
         super().__init__()
         c1, c2, c4, c8 = (channels * factor for factor in (1, 2, 4, 8))
-
-        def res(width_in: int, width: int) -> ResBlock:
-            return ResBlock(width_in, width, groups)
-
+        res, attention = partial(ResBlock, groups=groups), partial(AttnBlock, groups=groups)
         self.blocks = nn.Sequential(
             nn.Conv3d(embedding, c8, 3, padding=1),
-            *(res(c8, c8), AttnBlock(c8, groups), res(c8, c8)),
-            *(res(c8, c8), AttnBlock(c8, groups), res(c8, c8), AttnBlock(c8, groups)),
-            *(res(c8, c4), AttnBlock(c4, groups), res(c4, c4), AttnBlock(c4, groups), Upsample(c4, (1, 2, 2))),
+            *(res(c8, c8), attention(c8), res(c8, c8)),
+            *(res(c8, c8), attention(c8), res(c8, c8), attention(c8)),
+            *(res(c8, c4), attention(c4), res(c4, c4), attention(c4), Upsample(c4, (1, 2, 2))),
             *(res(c4, c2), res(c2, c2), Upsample(c2, (1, 2, 2))),
             *(res(c2, c1), res(c1, c1), Upsample(c1, (2, 2, 2))),
             group_norm(c1, groups),

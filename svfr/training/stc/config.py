@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from svfr.artifacts import digest_of, sha256_file
-from svfr.errors import UserError
+from svfr.artifacts import digest_of
 from svfr.models.folder import CONFIG_FILE
 from svfr.params import STCNetworkParams, STCParams, STCPredictorParams, STCVqganParams
+from svfr.training.config import input_digests
 
 Stage = Literal["vqgan", "predictor"]
 
@@ -52,14 +52,11 @@ class STCTrainConfig:
         named = {"clips": self.clips, "pairs": self.pairs}
         if self.stage == "predictor":
             named["vqgan"] = self.vqgan / CONFIG_FILE
-        missing = [str(path) for path in named.values() if not path.is_file()]
-        if missing:
-            raise UserError(f"training needs {', '.join(missing)}: run the stages that make them first (dvc repro)")
         return {
             "stage": self.stage,
             "network": self.network.model_dump(),
             "params": self.params.model_dump(exclude=_FREE),
-            "inputs": {name: sha256_file(path) for name, path in named.items()},
+            "inputs": input_digests(named),
         }
 
     def run_dir(self) -> Path:

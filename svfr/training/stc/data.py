@@ -17,13 +17,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from svfr.degrade import Recipe, apply_recipe, sample_recipe, schedule_at
-from svfr.errors import ItemError, UserError
+from svfr.errors import UserError
 from svfr.params import STCPredictorParams
 from svfr.tables import Row, read_table
-from svfr.training.order import clip_at, generator_for
+from svfr.training.order import below, clip_at, generator_for
+from svfr.training.pixels import read_pixels
 from svfr.training.stc.config import STCTrainConfig
-from svfr.video.clip import decode_clip
-from svfr.video.shards import read_member
 
 _OPEN_CLIPS = 16  # decoded clips that a process keeps at hand
 DEFLICKER_PRESET = "flicker"
@@ -98,7 +97,7 @@ class WindowDataset(Dataset[Batch]):
         params = self.config.params
         number = clip_at(position, len(self.clips), params.seed)
         draw = generator_for("stc", self.stream, params.seed, position)
-        start = _below(self.clips[number].row["n_frames"] - params.frames + 1, draw)
+        start = below(self.clips[number].row["n_frames"] - params.frames + 1, draw)
         return self.window(number, start, position, draw)
 
     def window(self, number: int, start: int, position: int, draw: torch.Generator) -> Batch:
@@ -130,12 +129,4 @@ class WindowDataset(Dataset[Batch]):
         return torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(3, 0, 1, 2)[None].float() / 255
 
     def _decode(self, number: int) -> NDArray[np.uint8]:
-        row = self.clips[number].row
-        try:
-            return decode_clip(read_member(self.config.clip_shards, row["shard"], row["offset"], row["size"]))
-        except ItemError as error:
-            raise UserError(f"clip {row['clip_id']}: {error}; run the faces stage again") from error
-
-
-def _below(limit: int, draw: torch.Generator) -> int:
-    return int(torch.randint(limit, (1,), generator=draw))
+        return read_pixels(self.config.clip_shards, self.clips[number].row)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -17,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from svfr.errors import UserError
-from svfr.params import STCStageParams, STCVqganParams, TrainParams
+from svfr.params import STCVqganParams
 from svfr.training.checkpoint import complete_checkpoints
 from svfr.training.history import History
 from svfr.training.loop import MAX_SKIPPED, Summary
 from svfr.training.optimiser import learning_rate
-from svfr.training.order import RankSampler, generator_for
+from svfr.training.order import RankSampler, clips_a_rank, generator_for
 from svfr.training.speed import peak_memory_mb
 from svfr.training.stc import store
 from svfr.training.stc.config import STCTrainConfig
@@ -76,7 +75,7 @@ class _Loop:
             self.history = History(self.run_dir, state.step)
         batches = self._batches()
         while state.step < params.steps:
-            began, rate = time.perf_counter(), _rate(state.step, params)
+            began, rate = time.perf_counter(), learning_rate(state.step, params)
             trainer.set_rate(rate)
             values, norm, waited = self._step(batches)
             means, stop = self._over_ranks(values)
@@ -107,8 +106,9 @@ class _Loop:
 
     def _batches(self) -> Iterator[Batch]:
         state, params, ranks = self.trainer.state, self.trainer.params, self.trainer.accelerator
+        share = clips_a_rank(params.batch_clips, ranks.num_processes, f"stc.{self.data.config.stage}")
         sampler = RankSampler(
-            state.position, params.steps - state.step, params.batch_clips, ranks.process_index, ranks.num_processes
+            state.position, params.steps - state.step, share, ranks.process_index, ranks.num_processes
         )
         workers = params.loader_workers
         return iter(DataLoader(self.data, batch_sampler=sampler, collate_fn=join, num_workers=workers))
@@ -170,8 +170,3 @@ def _middle(data: WindowDataset, number: int, seed: int) -> Batch:
     """The middle window of a clip under the same view every time, in full degradation."""
     start = (data.clips[number].row["n_frames"] - data.config.params.frames) // 2
     return data.window(number, start, 1 << 40, generator_for("stc-middle", seed, number))
-
-
-def _rate(step: int, params: STCStageParams) -> float:
-    """The learning rate of a step by SVFR's rule, which reads the same fields."""
-    return learning_rate(step, cast(TrainParams, params))

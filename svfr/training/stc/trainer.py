@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from svfr.models.stc import VQGAN
 from svfr.params import STCPredictorParams, STCVqganParams
 from svfr.training.checkpoint import State
+from svfr.training.optimiser import set_learning_rate
 from svfr.training.stc.config import STCTrainConfig
 from svfr.training.stc.critic import build_critic
 from svfr.training.stc.model import StageOne, StageTwo, start_stage_two
@@ -65,7 +66,7 @@ class Trainer:
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         self.state.step += 1
-        self.state.position += self.params.batch_clips * self.accelerator.num_processes
+        self.state.position += self.params.batch_clips
         return norms["model"]
 
     @torch.no_grad()
@@ -91,8 +92,7 @@ class Trainer:
     def set_rate(self, rate: float) -> None:
         """The learning rate of the next step."""
         for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            set_learning_rate(optimiser, rate)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything a run needs to go on, by name; the tensors are the live ones."""
