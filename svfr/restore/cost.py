@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from svfr.errors import ItemError
+from svfr.models.folder import SVFR
 from svfr.params import RestoreOptions
 from svfr.restore.batch import Order
 from svfr.restore.media import open_media
@@ -32,7 +33,7 @@ def cost(order: Order, model: dict[str, Any]) -> Cost:
         return Cost(0, 0, 0, f"refused ({error.code}): {error}")
     info, options, size = media.info, order.options, model.get("image_size", 512)
     frames = min(info.n_frames, options.max_frames) if options.max_frames else info.n_frames
-    calls = network_calls(frames, options, model.get("window", 16))
+    calls = network_calls(frames, options, model)
     scratch = frames * size * size * 3 * (media.bits // 8)
     text = f"{info.width} x {info.height}, {frames} frames, {info.duration:.1f} s"
     if media.damage:
@@ -40,9 +41,12 @@ def cost(order: Order, model: dict[str, Any]) -> Cost:
     return Cost(frames, calls, scratch, f"{text}; about {calls} network calls, {scratch >> 20} MiB of scratch space")
 
 
-def network_calls(frames: int, options: RestoreOptions, window: int) -> int:
-    """Windows x steps of both passes over one face."""
+def network_calls(frames: int, options: RestoreOptions, model: dict[str, Any]) -> int:
+    """Calls for one face in `frames` frames: a step of a window each, or a window each without sampling steps."""
+    window = model.get("window", 16)
     windows = max(1, -(-(frames - options.overlap) // max(1, window - options.overlap)))
+    if model.get("family") != SVFR:
+        return windows
     first = (options.reference_steps or options.steps) if options.self_refer and not options.reference else 0
     return windows * options.steps + first
 
