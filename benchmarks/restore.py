@@ -90,7 +90,7 @@ def kills(root: Path) -> None:
     print(f"{killed} kills within {seconds:.0f} s of work: same bytes: {same}; left in the folder: {left}")
 
 
-def workers(root: Path, files: int = 8) -> None:
+def workers(root: Path, files: int = 6) -> None:
     """Seconds of a folder with one Ray worker and with two, in turns; Ray starts in the first."""
     from stages.restore import run
 
@@ -98,9 +98,9 @@ def workers(root: Path, files: int = 8) -> None:
     (root / "many").mkdir()
     for number in range(files):
         write_face_video(root / "many" / f"{number}.mp4", 75, 320, 180)
-    params = RestoreParams.model_validate({**OPTIONS.model_dump(), "steps": 6})
+    params = RestoreParams.model_validate(OPTIONS.model_dump())
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    for turn, count in enumerate((2, 1, 2, 1, 2, 1)):
+    for turn, count in enumerate((2, 1, 2, 1)):
         began = time.monotonic()
         reports = run(root / "many", root / f"run-{turn}", model, params, EngineParams(workers=count))
         seconds[count].append(time.monotonic() - began)
@@ -111,7 +111,7 @@ def workers(root: Path, files: int = 8) -> None:
     print(f"ratio of medians {median(seconds[1]) / median(seconds[2]):.2f}")
 
 
-def share(root: Path, frames: int = 50) -> None:
+def share(root: Path, frames: int = 100) -> None:
     """Processor seconds a frame of everything outside the model, whole and by part, one face in every frame."""
     for width, height in ((640, 360), (1280, 720), (1920, 1080)):
         video = write_face_video(root / f"{width}.mp4", frames, width, height)

@@ -1,4 +1,4 @@
-"""The ablation's report, `reports/ablation/`: the paper's Table 1 with our figures beside, and mid-block features.
+"""SVFR's ablation, `reports/ablation/`: the paper's Table 1 with our figures beside, and mid-block features.
 
 `python -m stages.ablation` reads the rows that `flows.ablation` has finished; a row that is missing is said so.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.ablation_rows import METRICS, ROWS, TASKS, WITH_ULR, WITHOUT_ULR, Ablation, figures, finished, row_folder
+from stages.ablation_rows import METRICS, ROWS, TASKS, WITH_ULR, WITHOUT_ULR, Ablation, figures
 from stages.entry import main
 from stages.feature_figure import feature_figure
 from stages.layout import Layout
@@ -30,8 +30,8 @@ def run(params: Params, root: Path) -> None:
     done: dict[str, dict[str, Any]] = {}
     features: dict[str, Features] = {}
     for row in ROWS:
-        folder = row_folder(root, row)
-        if finished(folder):
+        folder = row.folder(root)
+        if row.finished(folder):
             train, held_out = figures(folder)
             features[row.name] = mid_features(load_model_folder(Layout(folder).model), config)
             found = agreement(features[row.name])

@@ -32,7 +32,7 @@ from svfr.restore.model import tasks_of
 from svfr.tables import Row, check_accounted
 
 VERSION = "1"
-_NOT_OF_A_PAIR = {"split", "max_pairs", "sheet_rows", "also"}  # options that change no pair's figures
+_NOT_OF_A_PAIR = {"model", "split", "max_pairs", "sheet_rows", "also"}  # options that change no pair's figures
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Evaluation:
 def run(params: Params, root: Path) -> None:
     """Writes `data/results/` and `reports/eval/`. Raises `UserError` if nothing is held out or no pair worked."""
     layout = Layout(root.resolve())
-    done = evaluate_model(params, layout, layout.model)
+    done = evaluate_model(params, layout, layout.root / params.evaluate.model)
     others = {Path(name).name: evaluate_model(params, layout, layout.root / name) for name in params.evaluate.also}
     for name, other in others.items():
         add_beside(done, name, other)
@@ -174,7 +174,7 @@ def _protocol(
     params: Params, pairs: list[Row], metrics: list[Metric], missing: dict[str, str], digest: str
 ) -> dict[str, Any]:
     """How the figures were made, so that nobody compares what cannot be compared."""
-    options = params.evaluate.model_dump(exclude={"metrics", "baselines", "sheet_rows", "also"})
+    options = params.evaluate.model_dump(exclude={"model", "metrics", "baselines", "sheet_rows", "also"})
     networks: dict[str, dict[str, Any]] = {
         metric.name: {
             "backend": metric.backend,

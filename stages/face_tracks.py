@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,16 +58,15 @@ def candidates(path: Path, video: Row, options: FaceParams, detect: Detector) ->
 def _tracks(path: Path, video: Row, options: FaceParams, detect: Detector) -> list[Track]:
     """Face tracks of every scene, numbered through the video. Detection on key frames and at cuts, tracking between.
 
-    Every frame is converted at the size at which cuts are looked for, those with a detection at the detector's; boxes
-    come back in pixels of the source.
+    Every frame is converted at the size at which cuts are looked for, those with a detection at the detector's.
     """
-    ratio = np.ones(4)
     is_cut = CutDetector()
     scenes: list[list[tuple[int, list[Face]]]] = [[]]
     waiting: list[tuple[int, int, Rgb]] = []  # scene, frame number, pixels
 
     def flush() -> None:
-        for (scene, number, _), faces in zip(waiting, detect([rgb for *_, rgb in waiting]), strict=True):
+        found = detect([rgb for *_, rgb in waiting], (video["width"], video["height"]))
+        for (scene, number, _), faces in zip(waiting, found, strict=True):
             scenes[scene].append((number, faces))
         waiting.clear()
 
@@ -76,9 +75,7 @@ def _tracks(path: Path, video: Row, options: FaceParams, detect: Detector) -> li
         if cut:
             scenes.append([])
         if cut or frame.index % options.key_every == 0:
-            rgb = frame.rgb(detect.max_side)
-            ratio = np.tile([video["width"] / rgb.shape[1], video["height"] / rgb.shape[0]], 2)
-            waiting.append((len(scenes) - 1, frame.index, rgb))
+            waiting.append((len(scenes) - 1, frame.index, frame.rgb(detect.max_side)))
         if len(waiting) == detect.batch:
             flush()
     if waiting:
@@ -88,7 +85,7 @@ def _tracks(path: Path, video: Row, options: FaceParams, detect: Detector) -> li
         for scene in scenes
         for track in track_faces(scene, max_gap=3 * options.key_every, min_score=options.min_score)
     ]
-    return [Track(number, t.frames, t.boxes * ratio, t.detected, t.score) for number, t in enumerate(tracks)]
+    return [replace(track, track_id=number) for number, track in enumerate(tracks)]
 
 
 def _spans(length: int, options: FaceParams) -> list[tuple[int, int]]:

@@ -207,6 +207,7 @@ class STCNetworkParams(Section):
     layers: int = Field(0, ge=0)
     feedforward: int = Field(512, ge=1)
     norm_groups: int = Field(32, ge=1)
+    fusion: Literal["add", "conv", "fft"] = "add"  # of both codes of a place; BFVR-STC Table 4b
 
 
 class STCStageParams(RunParams):
@@ -242,6 +243,7 @@ class STCPredictorParams(STCStageParams):
     lambda_code: float = Field(10.0, ge=0)
     lambda_ce: float = Field(1.0, ge=0)
     noise_free_clips: int = Field(0, ge=0)  # this many clips (of all workers) are first shown without noise
+    vary: Literal["view", "frame"] = "view"  # frame: another degradation in every frame, whatever the view says
     preset: str = ""  # degradation preset; empty = the bfr views of the pairs table ("flicker" for variant deflicker)
 
 
@@ -258,6 +260,7 @@ class STCParams(Section):
 class EvaluateParams(Section):
     """Which held-out pairs are restored and measured."""
 
+    model: str = "models/svfr"  # below the project
     split: Literal["val", "test"] = "test"
     max_pairs: int = Field(100, ge=1)
     max_frames: int = Field(24, ge=1)

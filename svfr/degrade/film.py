@@ -19,13 +19,41 @@ _GRAIN_GAIN = 1.7  # restores the std that the grain's 3x3 binomial filter takes
 
 
 def flicker(frame_HWC: Array, recipe: Recipe, index: int) -> Array:
-    """With probability p the frame is multiplied by U[low, high] (BFVR-STC A.12: 0.3, 0.5, 1.5), clipped."""
+    """With probability p the frame is multiplied by U[low, high] (BFVR-STC A.12: 0.3, 0.5, 1.5), clipped.
+
+    With `flicker_detail` its fine detail is another one then, as in generated video.
+    """
     if recipe.flicker_p == 0:
         return frame_HWC
     rng = stream(recipe.seed, "flicker", index)
     if rng.random() >= recipe.flicker_p:
         return frame_HWC
-    return cv2.convertScaleAbs(frame_HWC, alpha=float(rng.uniform(recipe.flicker_low, recipe.flicker_high)))
+    bright = cv2.convertScaleAbs(frame_HWC, alpha=float(rng.uniform(recipe.flicker_low, recipe.flicker_high)))
+    return bright if recipe.flicker_detail == 1 else _other_detail(bright, recipe.flicker_detail, rng)
+
+
+def _other_detail(frame_HWC: Array, factor: float, rng: np.random.Generator) -> Array:
+    """Noise of the same fineness and local strength in place of what a picture `factor` times smaller cannot hold.
+
+        y = L x + s n / sqrt(G n^2),   s = sqrt(G (x - L x)^2),   n = u - L u
+
+    L shrinks by area and enlarges again, G is a Gaussian, u white noise, the same in all channels (ours).
+    """
+    height, width = frame_HWC.shape[:2]
+    small = max(1, round(width / factor)), max(1, round(height / factor))
+
+    def coarse(picture: Array) -> Array:
+        shrunk = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC)
+
+    def strength(detail: Array) -> Array:
+        return np.sqrt(cv2.GaussianBlur(detail**2, (0, 0), factor))
+
+    x = frame_HWC.astype(np.float32)
+    white = rng.standard_normal((height, width, 1), np.float32).repeat(3, axis=2)
+    noise, low = white - coarse(white), coarse(x)
+    drawn = low + strength(x - low) * noise / np.maximum(strength(noise), 1e-6)
+    return np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
 
 
 def old_film(frame_HWC: Array, recipe: Recipe, index: int) -> Array:

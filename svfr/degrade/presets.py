@@ -184,6 +184,8 @@ _BFR: dict[str, Preset] = {
     # A worn home video tape at its own size: nothing is lost to scaling, nearly all to noise.
     "vhs": {**_gauss(fixed("iso"), 11, 1, 4), **_noise(15, 35, grey=0.3)},
     "flicker": {"flicker_p": fixed(0.3), "flicker_low": fixed(0.5), "flicker_high": fixed(1.5)},  # BFVR-STC A.12
+    # BFVR-STC renders 30 % of the frames again by stable-diffusion-x4-upscaler; other detail at 1/4 size is ours
+    "flicker_pixel": {"flicker_p": fixed(0.3), "flicker_detail": fixed(4.0)},
     "old_film": {  # blur, noise and JPEG of Bringing Old Films Back to Life; the film's own damage is ours
         **_gauss(ISO_ANISO, 21, 0.5, 3),
         "blur_size": Integers(7, 23, step=2),

@@ -53,6 +53,7 @@ class Recipe:
     flicker_p: float = 0.0  # share of frames that change
     flicker_low: float = 1.0  # range of the gain
     flicker_high: float = 1.0
+    flicker_detail: float = 1.0  # what the frame / flicker_detail cannot hold is drawn anew
     # Blur
     blur_kind: str = "none"
     blur_size: int = 21  # side of the kernel, px, odd
@@ -182,6 +183,7 @@ _BOUNDS = {
     "flicker_p": (0, 1),
     "flicker_low": (0, 100),
     "flicker_high": (0, 100),
+    "flicker_detail": (1, 64),
     "blur_size": (1, 255),
     "blur_sigma_x": (0, 100),
     "blur_sigma_y": (0, 100),

@@ -39,23 +39,25 @@ class Detector:
     """Detects faces in frames (H,W,3) uint8 RGB of one size; the answer is one list of faces a frame, best first.
 
     Frames longer than `max_side` pixels are shrunk for detection, so the cost does not grow with the source; boxes
-    come back in the frame's own pixels, clipped to it. `name` and `version` go into the tables.
+    come back in the frame's own pixels, clipped to it, or in those of the larger picture whose `size` (width, height)
+    is given. `name` and `version` go into the tables.
     """
 
     def __init__(self, name: str, version: str, backend: Backend, max_side: int, batch: int) -> None:
         self.name, self.version, self.max_side, self.batch = name, version, max_side, batch
         self._backend = backend
 
-    def __call__(self, frames: Sequence[Rgb]) -> list[list[Face]]:
+    def __call__(self, frames: Sequence[Rgb], size: tuple[int, int] | None = None) -> list[list[Face]]:
         """The faces of every frame of `frames`."""
         found: list[list[Face]] = []
         for start in range(0, len(frames), self.batch):
             group = frames[start : start + self.batch]
             scale = min(1.0, self.max_side / max(group[0].shape[:2]))
             small = [_shrink(frame, scale) for frame in group]
-            for frame, little, faces in zip(group, small, self._backend(small), strict=True):
-                ratio = np.array([frame.shape[1] / little.shape[1], frame.shape[0] / little.shape[0]])
-                placed = (_place(face, ratio, frame.shape[1], frame.shape[0]) for face in faces)
+            width, height = size or (group[0].shape[1], group[0].shape[0])
+            ratio = np.array([width / small[0].shape[1], height / small[0].shape[0]])
+            for faces in self._backend(small):
+                placed = (_place(face, ratio, width, height) for face in faces)
                 found.append(sorted((face for face in placed if face), key=lambda face: (-face.score, face.box)))
         return found
 

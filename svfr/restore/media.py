@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 from svfr.errors import ItemError
 from svfr.restore.names import PICTURES
 from svfr.restore.pixels import Pixels
-from svfr.video.decode import Frame, read_frames
+from svfr.video.decode import Frame, Shown, fitted, read_shown
 from svfr.video.index import PacketIndex
 from svfr.video.probe import VideoInfo, examine
 from svfr.video.tolerant import read_tolerant
@@ -42,17 +43,22 @@ class Media:
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Frames `start` to `stop` (exclusive) in order, upright RGB, uint8 or uint16 by `bits`."""
+        for shown in self.shown(start, stop):
+            yield shown.frame(self.bits)
+
+    def shown(self, start: int = 0, stop: int | None = None) -> Iterator[Shown]:
+        """The same frames, not converted to RGB yet."""
         if self.index is not None and self.damage:
-            yield from read_tolerant(self.path, self.index, start=start, stop=stop, bits=self.bits)
+            yield from read_tolerant(self.path, self.index, start=start, stop=stop)
             return
         if self.index is not None:
-            yield from read_frames(self.path, start=start, stop=stop, bits=self.bits, index=self.index)
+            yield from read_shown(self.path, start=start, stop=stop, index=self.index)
             return
         for number, path in list(enumerate(self.pictures))[start:stop]:
             picture = read_picture(path)
             if picture.shape != (self.info.height, self.info.width, 3):
                 raise ItemError("bad_frame", f"{path.name}: its size differs from the first frame's")
-            yield Frame(number, number, picture)
+            yield Shown(number, number, partial(_of_side, picture))
 
     def tolerated(self, damage: ItemError) -> Media:
         """The same video, read past its damage. Raises `damage` again for a picture, `ItemError` if nothing decodes."""
@@ -97,6 +103,12 @@ def read_picture(path: Path) -> Pixels:
     if picture is None:
         raise ItemError("unreadable", f"{path.name}: not a picture that can be read; give PNG or JPEG")
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _of_side(picture: Pixels, max_side: int | None, bits: int) -> Pixels:
+    """A picture file's pixels, 8 bits whatever is asked for, shrunk if a side is longer than `max_side`."""
+    size = fitted(picture.shape[1], picture.shape[0], max_side)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _of_pictures(path: Path, kind: Kind, pictures: tuple[Path, ...]) -> Media:

@@ -18,10 +18,11 @@ from svfr.faces.detect import Detector, Face
 from svfr.faces.geometry import Box
 from svfr.faces.track import Track, track_faces
 from svfr.params import RestoreOptions
-from svfr.quality.cuts import CutDetector
+from svfr.quality.cuts import CUT_SIDE, CutDetector
 from svfr.restore.grey import Chroma
 from svfr.restore.media import Media
-from svfr.restore.pixels import Pixels, to_8_bits
+from svfr.restore.pixels import Pixels
+from svfr.video.decode import Shown
 from svfr.video.probe import VideoInfo
 
 Floats = NDArray[np.float64]
@@ -96,16 +97,18 @@ class Scan:
 def scan(media: Media, detector: Detector | None, options: RestoreOptions, frames: int, advance: Advance) -> Scan:
     """Detects on key frames, tracks within each shot, and lays out a crop for every frame; at most `frames` are read.
 
-    Key frames are every `key_every`-th one, the first of each shot and the last of all. Frames are read once and not
-    kept. A detection holds for the frames around it, half way to the next key frame or up to the end of the shot.
-    Without a detector the picture itself is the one region, squashed to the network's square as the released code does
-    without a crop.
+    Key frames are every `key_every`-th one, the first of each shot and the last of all. Frames are read once, converted
+    no larger than the detector takes them on key frames, than cuts are looked for at on others, and not kept.
+    A detection holds for the frames around it, half way to the next key frame or up to the end of the shot. Without a
+    detector the picture itself is the one region, squashed to the network's square as the released code does without a
+    crop.
     """
-    sight = _Sight(media, options.key_every, frames)
+    sight = _Sight(media, options.key_every, frames, detector.max_side if detector else CUT_SIDE)
+    size = media.info.width, media.info.height
     detections: list[tuple[int, list[Face]]] = []
     for numbers, pictures in sight.key_frames(detector.batch if detector else 1, advance):
         if detector:
-            detections += zip(numbers, detector(pictures), strict=True)
+            detections += zip(numbers, detector(pictures, size), strict=True)
     if detector is None:
         return replace(whole_frame(media, sight.frames), grey=sight.chroma.grey, damaged=sight.damaged)
     faces = sum(face.score >= options.min_score for _, found in detections for face in found)
@@ -145,37 +148,36 @@ def load_scan(path: Path) -> Scan:
 class _Sight:
     """One look at every frame: `frames` read, the `cuts` (first frames of new shots), the `chroma`, the `damaged`."""
 
-    def __init__(self, media: Media, every: int, limit: int) -> None:
+    def __init__(self, media: Media, every: int, limit: int, max_side: int) -> None:
         self.frames = self.damaged = 0
         self.cuts: list[int] = []
         self.chroma = Chroma()
-        self._media, self._every, self._limit = media, every, limit
+        self._media, self._every, self._limit, self._max_side = media, every, limit, max_side
         self._cut = CutDetector()
 
     def key_frames(self, batch: int, advance: Advance) -> Iterator[tuple[list[int], list[Pixels]]]:
-        """Batches of key frames with their numbers."""
+        """Batches of key frames with their numbers, at most `max_side` large."""
         numbers: list[int] = []
         pictures: list[Pixels] = []
-        last: tuple[int, Pixels] | None = None
-        for frame in self._media.read(stop=self._limit):
+        last: Shown | None = None
+        for frame in self._media.shown(stop=self._limit):
             advance(1)
-            rgb = to_8_bits(frame.rgb)
             self.frames, self.damaged = frame.index + 1, self.damaged + frame.damaged
-            cut = self._cut(rgb) and frame.index > 0
+            cut = self._cut(frame.rgb(CUT_SIDE)) and frame.index > 0
             if cut:
                 self.cuts.append(frame.index)
-            last = frame.index, rgb
+            last = frame
             if frame.index % self._every == 0 or cut:
-                self.chroma.add(rgb)
                 numbers.append(frame.index)
-                pictures.append(rgb)
+                pictures.append(frame.rgb(self._max_side))
+                self.chroma.add(pictures[-1])
                 last = None
             if len(numbers) == batch:
                 yield numbers, pictures
                 numbers, pictures = [], []
         if last is not None:
-            numbers.append(last[0])
-            pictures.append(last[1])
+            numbers.append(last.index)
+            pictures.append(last.rgb(self._max_side))
         if numbers:
             yield numbers, pictures
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -41,16 +42,46 @@ class Frame:
     damaged: bool = False
 
 
+@dataclass(frozen=True)
 class Shown:
-    """One shown frame, decoded but not converted: its 0-based `index` in the video, `pts` in the stream's time base."""
+    """One shown frame, decoded but not converted: `index`, `pts` and `damaged` as in `Frame`.
 
-    def __init__(self, index: int, pts: int, frame: VideoFrame, scalers: dict[int | None, VideoReformatter]) -> None:
-        self.index, self.pts, self._frame, self._scalers = index, pts, frame, scalers
+    `convert(max_side, bits)` gives its pixels.
+    """
+
+    index: int
+    pts: int
+    convert: Callable[[int | None, int], NDArray[np.uint8]]
+    damaged: bool = False
 
     def rgb(self, max_side: int | None = None, bits: int = 8) -> NDArray[np.uint8]:
         """(H,W,3) as in `Frame`; a frame larger than `max_side` is shrunk to it, which costs less than all of it."""
+        return self.convert(max_side, bits)
+
+    def frame(self, bits: int = 8) -> Frame:
+        """The same frame with its pixels."""
+        return Frame(self.index, self.pts, self.rgb(bits=bits), self.damaged)
+
+
+class Converter:
+    """YCbCr to RGB by a frame's own matrix and range tags (BT.601, limited, where it has none), turned upright."""
+
+    def __init__(self) -> None:
+        self._scalers: dict[int | None, VideoReformatter] = {}  # for each size asked for, kept over the video
+
+    def __call__(self, frame: VideoFrame, max_side: int | None, bits: int) -> NDArray[np.uint8]:
+        """(H,W,3) of `bits`, shrunk if a side is longer than `max_side`."""
         scaler = self._scalers.setdefault(max_side, VideoReformatter())
-        return to_rgb(self._frame, scaler, bits, max_side)
+        width, height = fitted(frame.width, frame.height, max_side)
+        form = "rgb24" if bits == 8 else "rgb48le"
+        rgb = scaler.reformat(frame, width, height, format=form, interpolation=SCALING, threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(rgb, -rotation_of(frame) // 90))
+
+
+def fitted(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    """The size of a picture, shrunk if a side is longer than `max_side`."""
+    scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class Selection(TypedDict, total=False):
@@ -67,7 +98,7 @@ class Selection(TypedDict, total=False):
 def read_frames(path: Path, *, bits: int = 8, **which: Unpack[Selection]) -> Iterator[Frame]:
     """Yields the frames that `read_shown` does for the same options, converted: uint8, or uint16 for 16 `bits`."""
     for shown in read_shown(path, **which):
-        yield Frame(shown.index, shown.pts, shown.rgb(bits=bits))
+        yield shown.frame(bits)
 
 
 def read_shown(
@@ -95,7 +126,7 @@ def read_shown(
         with open_watched(path) as (container, stream, errors):
             check_size(path, stream, limits)
             index = read_index(container, stream, errors)
-    scalers: dict[int | None, VideoReformatter] = {}
+    convert = Converter()
     count = 0
     try:
         for number, frame in _frames(path, index, _key_before(index, start), limits):
@@ -104,7 +135,7 @@ def read_shown(
             count = number + 1
             if number >= start and (number - start) % stride == 0:
                 pts = frame.pts if frame.pts is not None else index.pts[number] if number < len(index.pts) else number
-                yield Shown(number, pts, frame, scalers)
+                yield Shown(number, pts, partial(convert, frame))
         if strict:
             _check_end(path, index, count)
     except (FFmpegError, _Damage) as error:
@@ -183,14 +214,3 @@ def _check_end(path: Path, index: PacketIndex, count: int) -> None:
     if count < index.least:
         message = f"only {count} of {index.least} frames can be decoded"
         raise ItemError("corrupt", f"{path.name}: {message}; fetch the file again")
-
-
-def to_rgb(
-    frame: VideoFrame, scaler: VideoReformatter, bits: int = 8, max_side: int | None = None
-) -> NDArray[np.uint8]:
-    """YCbCr to RGB by the frame's own matrix and range tags (BT.601, limited, where it has none), turned upright."""
-    form = "rgb24" if bits == 8 else "rgb48le"
-    scale = min(1.0, max_side / max(frame.width, frame.height)) if max_side else 1.0
-    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-    rgb = scaler.reformat(frame, width, height, format=form, interpolation=SCALING, threads=1).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, -rotation_of(frame) // 90))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from svfr.errors import ItemError
 from svfr.video.container import noting, open_video
-from svfr.video.decode import Frame, to_rgb
+from svfr.video.decode import Converter, Shown
 from svfr.video.index import PacketIndex
 from svfr.video.probe import Limits
 
@@ -26,33 +26,32 @@ def read_tolerant(
     *,
     start: int = 0,
     stop: int | None = None,
-    bits: int = 8,
     limits: Limits = Limits(),  # noqa: B008  (frozen)
-) -> Iterator[Frame]:
-    """Frames `start` to `stop` of a file that `read_frames` refuses; as many as `index` has time stamps.
+) -> Iterator[Shown]:
+    """Frames `start` to `stop` of a file that `read_shown` refuses; as many as `index` has time stamps.
 
     FFmpeg's concealment is taken as it comes, a frame that cannot be decoded repeats the one before it (the first ones:
     the one after), and one of another size counts as such. These have `damaged` set. Always decoded from the file's
     beginning, so that the pixels do not depend on `start`. Raises `ItemError` `zero_frames` if nothing can be decoded.
     """
     end = len(index.pts) if stop is None else min(stop, len(index.pts))
-    scaler = VideoReformatter()
+    convert = Converter()
     place, shown = 0, None
     for frame, damaged in _frames(path, limits):
         number = place if frame.pts is None else max(place, bisect_left(index.pts, frame.pts))
         if number >= len(index.pts) or (shown and (frame.width, frame.height) != (shown.width, shown.height)):
             continue
         for missed in range(max(place, start), min(number, end)):
-            yield Frame(missed, index.pts[missed], to_rgb(shown or frame, scaler, bits), damaged=True)
+            yield Shown(missed, index.pts[missed], partial(convert, shown or frame), damaged=True)
         if start <= number < end:
-            yield Frame(number, index.pts[number], to_rgb(frame, scaler, bits), damaged)
+            yield Shown(number, index.pts[number], partial(convert, frame), damaged)
         place, shown = number + 1, frame
         if place >= end:
             return
     if shown is None:
         raise ItemError("zero_frames", f"{path.name}: not one frame can be decoded; fetch the file again")
     for missed in range(max(place, start), end):
-        yield Frame(missed, index.pts[missed], to_rgb(shown, scaler, bits), damaged=True)
+        yield Shown(missed, index.pts[missed], partial(convert, shown), damaged=True)
 
 
 def _frames(path: Path, limits: Limits) -> Iterator[tuple[VideoFrame, bool]]:

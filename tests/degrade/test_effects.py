@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ def test_the_neutral_recipe_changes_nothing(face_clip: Clip) -> None:
         ("flicker_p", (0.2, 0.5, 1.0), {"flicker_low": 0.5, "flicker_high": 1.5}),
         ("flicker_low", (0.9, 0.7, 0.5), {"flicker_p": 1.0}),
         ("flicker_high", (1.1, 1.3, 1.5), {"flicker_p": 1.0}),
+        ("flicker_detail", (2, 4, 8), {"flicker_p": 1.0}),
         *[(name, (5, 10, 20), {}) for name in ("shift_r", "shift_g", "shift_b")],
         *[(name, values, {}) for name in ("brightness", "contrast") for values in ((0.9, 0.7, 0.5), (1.1, 1.3, 1.5))],
         ("saturation", (1.1, 1.3, 1.5), {}),
@@ -118,6 +120,17 @@ def test_flicker_changes_three_frames_in_ten_by_a_gain() -> None:
     assert gains.min() >= 0.5
     assert gains.max() <= 1.5
     assert gains[changed].mean() == pytest.approx(1.0, abs=0.1)
+
+
+def test_pixel_flicker_changes_the_detail_and_nothing_else(face_clip: Clip) -> None:
+    still = np.repeat(face_clip[:1], 40, axis=0)
+    view = apply_recipe(still, sample_recipe("flicker_pixel", 1, {"bfr"})).astype(np.float32)
+    changed = np.flatnonzero(np.abs(view - still).mean((1, 2, 3)) > 0)
+    assert 5 <= len(changed) <= 20
+    a, b = (view[index] - still[0] for index in changed[:2])
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] < 0.6  # the lost detail is the same, the new one is not
+    coarse = [cv2.resize(frame, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) for frame in view]
+    assert max(float(np.abs(coarse[index] - coarse[i]).mean()) for index in changed for i in range(2)) < 1.5
 
 
 def test_one_draw_for_the_clip_or_one_for_each_frame() -> None:

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from project_files import write_project
 
 from stages.ablation import report, run
-from stages.ablation_rows import METRICS, ROWS, WITH_ULR, WITHOUT_ULR, finished, row_folder, row_named
+from stages.ablation_rows import METRICS, ROWS, WITH_ULR, WITHOUT_ULR
 from stages.layout import Layout
+from stages.variants import named
 from svfr.errors import UserError
 from svfr.models.folder import load_model_folder, save_model_folder
 from svfr.params import TrainParams, load_params
@@ -35,7 +36,7 @@ def project(tmp_path: Path) -> Path:
 
 def _pretend(project: Path, name: str, noise: float) -> None:
     """What training and evaluation of a row would leave."""
-    folder = row_folder(project, row_named(name))
+    folder = named(ROWS, name).folder(project)
     bundle = load_model_folder(Layout(project).base_model)
     for parameter in bundle.unet.parameters():
         parameter.data += noise * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
@@ -49,32 +50,32 @@ def test_the_rows_are_the_papers() -> None:
     published = [row for row in ROWS if row.paper]
     assert len(published) == 5
     assert all(set(row.paper) == set(METRICS) for row in published)
-    assert [(row.train["lambda_ulr"], row.train["lambda_prior"]) for row in published] == [
+    assert [(row.changes["train.lambda_ulr"], row.changes["train.lambda_prior"]) for row in published] == [
         (0, 0), (0.1, 0), (0.01, 0), (0.01, 0.5), (0.01, 0.1),
     ]  # fmt: skip
     # SVFR supplement: the last row is the best in PSNR on every task, and differs from the first as stated
-    best = row_named("full").paper["psnr"]
+    best = named(ROWS, "full").paper["psnr"]
     assert all(best[i] == max(row.paper["psnr"][i] for row in published) for i in range(3))
-    assert best[0] - row_named("neither").paper["psnr"][0] == pytest.approx(0.627)
+    assert best[0] - named(ROWS, "neither").paper["psnr"][0] == pytest.approx(0.627)
     with pytest.raises(UserError, match="unknown ablation 'x': choose among neither, strong-ulr"):
-        row_named("x")
+        named(ROWS, "x")
 
 
 def test_a_row_is_a_project_of_its_own(project: Path) -> None:
-    folder = row_folder(project, row_named("no-reference"))
+    folder = named(ROWS, "no-reference").folder(project)
     params = load_params(folder / "params.yaml")
     assert (params.train.lambda_ulr, params.train.lambda_prior, params.train.reference_drop) == (0.01, 0.1, 1.0)
     assert not params.evaluate.self_refer
     assert params.train.frames == 2
     assert params.register_.tracking_uri == f"sqlite:///{project.resolve()}/mlflow.db"
     assert Layout(folder).read("pairs") == Layout(project).read("pairs")
-    assert row_folder(project, row_named("no-reference")) == folder
-    assert not finished(folder)
+    assert named(ROWS, "no-reference").folder(project) == folder
+    assert not named(ROWS, "no-reference").finished(folder)
     (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("steps: 1", "steps: 2"))
-    assert row_folder(project, row_named("no-reference")) != folder
+    assert named(ROWS, "no-reference").folder(project) != folder
     (project / "data" / "latents" / "latents.parquet").unlink()
     with pytest.raises(UserError, match=r"latents.parquet is missing: run the stages before training first"):
-        row_folder(project, row_named("full"))
+        named(ROWS, "full").folder(project)
 
 
 def test_the_report_shows_what_is_finished_beside_the_paper(project: Path) -> None:

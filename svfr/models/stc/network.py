@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from svfr.errors import UserError
 from svfr.models.stc.autoencoder import SPACE, TIME, Decoder, Encoder
+from svfr.models.stc.fusion import Fusion
 from svfr.models.stc.lookup import Layer, positions, predictor
 from svfr.models.stc.official import Variant, load_official
 from svfr.models.stc.quantiser import Quantiser
@@ -41,6 +42,7 @@ class STCConfig:
     codes: int = 1024  # entries of each codebook
     feedforward: int = 512
     norm_groups: int = 32
+    fusion: Fusion = "add"
     unused: bool = False
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class VQGAN(nn.Module):
         self.config = config
         sizes = (config.channels, config.embedding, config.norm_groups)
         self.encoder = Encoder(*sizes)
-        self.quantize = Quantiser(config.codes, config.embedding, config.norm_groups)
+        self.quantize = Quantiser(config.codes, config.embedding, config.norm_groups, config.fusion)
         self.generator = Decoder(*sizes)
 
     @property

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from svfr.models.stc.attention import TemporalAttention
+from svfr.models.stc.fusion import Fusion, build_fusion
 
 _ROWS = 8192  # latents compared with the codebook at once
 
@@ -13,13 +14,14 @@ _ROWS = 8192  # latents compared with the codebook at once
 class Quantiser(nn.Module):
     """Spatial and temporal codebook (codes,embedding) and the temporal attention TA, `SA` in the released names."""
 
-    def __init__(self, codes: int, embedding: int, groups: int) -> None:
+    def __init__(self, codes: int, embedding: int, groups: int, fusion: Fusion = "add") -> None:
         super().__init__()
         self.embedding_s = nn.Embedding(codes, embedding)
         self.embedding_t = nn.Embedding(codes, embedding)
         for table in (self.embedding_s, self.embedding_t):
             nn.init.uniform_(table.weight, -1 / codes, 1 / codes)
         self.SA = TemporalAttention(embedding, max(1, groups // 2))
+        self.fuse = build_fusion(fusion, embedding)
 
     def temporal(self, z_BCTHW: Tensor, *, legacy: bool = False) -> Tensor:
         """TA(z) + M(z), the latent that the temporal codebook describes; with `legacy`, TA(z) + R(z) instead."""
@@ -35,9 +37,9 @@ class Quantiser(nn.Module):
         return self.decode(idx_s, idx_t, (b, t, h, w)), idx_s, idx_t
 
     def decode(self, idx_s: Tensor, idx_t: Tensor, size: tuple[int, int, int, int]) -> Tensor:
-        """z_q = C_S[i_s] + C_T[i_t] for index maps (B*T,H*W), as (B,C,T,H,W); `size` is (B,T,H,W)."""
-        code = self.embedding_s(idx_s) + self.embedding_t(idx_t)
-        return code.view(*size, -1).permute(0, 4, 1, 2, 3)
+        """z_q of C_S[i_s] and C_T[i_t] for index maps (B*T,H*W), as (B,C,T,H,W); `size` is (B,T,H,W)."""
+        spatial, temporal = self.embedding_s(idx_s), self.embedding_t(idx_t)
+        return self.fuse(*(code.view(*size, -1).permute(0, 4, 1, 2, 3) for code in (spatial, temporal)))
 
 
 def motion_residual(z_BCTHW: Tensor) -> Tensor:

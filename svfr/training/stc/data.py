@@ -48,6 +48,11 @@ class Batch:
         return Batch(self.hq.to(device, non_blocking=True), self.lq.to(device, non_blocking=True))
 
 
+def as_video(frames_THWC: NDArray[np.uint8]) -> Tensor:
+    """uint8 frames -> (1,3,T,H,W) in [0,1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(3, 0, 1, 2)[None].float() / 255
+
+
 def join(items: list[Batch]) -> Batch:
     """Concatenates items along B; a DataLoader's `collate_fn`."""
     return Batch(torch.cat([item.hq for item in items]), torch.cat([item.lq for item in items]))
@@ -104,10 +109,14 @@ class WindowDataset(Dataset[Batch]):
         """The window from frame `start` of clip `number`, degraded by a view chosen with `draw`."""
         clean = self.pixels(number)[start : start + self.config.params.frames]
         if not isinstance(self.config.params, STCPredictorParams):
-            hq = self._video(clean)
+            hq = as_video(self._shrunk(clean))
             return Batch(hq, hq)
         degraded = apply_recipe(clean, self._recipe(number, position, draw), start=start)
-        return Batch(self._video(clean), self._video(degraded))
+        return Batch(as_video(self._shrunk(clean)), as_video(self._shrunk(degraded)))
+
+    def frames(self, number: int) -> NDArray[np.uint8]:
+        """All frames (T,S,S,3) of a clip, at the size that is trained on."""
+        return self._shrunk(self.pixels(number))
 
     def _recipe(self, number: int, position: int, draw: torch.Generator) -> Recipe:
         """A view's recipe; noise-free as long as the incremental schedule says so (BFVR-STC Sec. 4.2)."""
@@ -115,18 +124,21 @@ class WindowDataset(Dataset[Batch]):
         seed = int(torch.randint(2**62, (1,), generator=draw))
         recipe = sample_recipe(preset, seed, ("bfr",)) if preset else views[seed % len(views)]
         params = self.config.params
-        noise_free = params.noise_free_clips if isinstance(params, STCPredictorParams) else 0
-        if noise_free and schedule_at(position, noise_free) == "noise_free":
+        assert isinstance(params, STCPredictorParams)
+        if params.vary == "frame":
+            again = sample_recipe(recipe.preset, recipe.seed, recipe.task, vary="frame")
+            recipe = replace(again, schedule=recipe.schedule)
+        if params.noise_free_clips and schedule_at(position, params.noise_free_clips) == "noise_free":
             recipe = replace(recipe, schedule="noise_free", noise_kind="none", noise_sigma=0.0)
         return recipe
 
-    def _video(self, frames_THWC: NDArray[np.uint8]) -> Tensor:
-        """(1,3,T,S,S) in [0,1], shrunk by area to `params.size`."""
+    def _shrunk(self, frames_THWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """By area to `params.size`."""
         size = self.config.params.size
-        if size and size != frames_THWC.shape[1]:
-            shrunk = [cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in frames_THWC]
-            frames_THWC = np.stack(shrunk).astype(np.uint8)
-        return torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(3, 0, 1, 2)[None].float() / 255
+        if not size or size == frames_THWC.shape[1]:
+            return frames_THWC
+        shrunk = [cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in frames_THWC]
+        return np.stack(shrunk).astype(np.uint8)
 
     def _decode(self, number: int) -> NDArray[np.uint8]:
         return read_pixels(self.config.clip_shards, self.clips[number].row)

@@ -44,6 +44,12 @@ def adversarial_loss(fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def codebook_use(index: Tensor, codes: int) -> tuple[Tensor, Tensor]:
-    """Of an index map: the share of the codes that occur, and the perplexity exp(-sum p ln p), 1..codes."""
-    share = torch.bincount(index.flatten(), minlength=codes).float() / index.numel()
-    return (share > 0).float().mean(), torch.exp(-torch.xlogy(share, share).sum())
+    """Of an index map: the share of the codes that occur, and their perplexity."""
+    counts_K = torch.bincount(index.flatten(), minlength=codes)
+    return (counts_K > 0).float().mean(), perplexity(counts_K)
+
+
+def perplexity(counts_K: Tensor) -> Tensor:
+    """exp(-sum p ln p), 1..K: as many codes, used alike, would be as hard to guess."""
+    share = counts_K.float() / counts_K.sum()
+    return torch.exp(-torch.xlogy(share, share).sum())

@@ -125,7 +125,7 @@ def _side(network: VQGAN) -> int:
 
 
 def _check_start(network: VQGAN, vqgan: VQGAN) -> None:
-    for name in ("channels", "embedding", "codes", "norm_groups"):
+    for name in ("channels", "embedding", "codes", "norm_groups", "fusion"):
         own, found = getattr(network.config, name), getattr(vqgan.config, name)
         if own != found:
             raise UserError(f"stage I was trained with {name} {found}, stc.network asks for {own}: train stage I again")

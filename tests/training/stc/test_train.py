@@ -17,6 +17,7 @@ import torch
 import yaml
 from project_files import saved_tensors
 
+from svfr.degrade.sample import frame_recipe
 from svfr.errors import UserError, WeightsMissing
 from svfr.models.stc.folder import load_stc_folder
 from svfr.params import STCParams
@@ -81,6 +82,15 @@ def test_the_incremental_schedule_shows_noise_later(stc: Configure) -> None:
     assert (quiet.noise_kind, quiet.schedule) == ("none", "noise_free")
     assert full.noise_kind != "none"
     assert quiet.blur_sigma_x == full.blur_sigma_x
+
+
+def test_degradation_may_change_from_frame_to_frame(stc: Configure) -> None:
+    config = stc("predictor", vary="frame", noise_free_clips=3)
+    data = WindowDataset(read_clips(config, "train"), config)
+    quiet, full = (data._recipe(0, position, generator_for("x")) for position in (2, 3))
+    assert (quiet.vary, quiet.noise_kind, full.vary) == ("frame", "none", "frame")
+    assert {frame_recipe(quiet, index).noise_kind for index in range(4)} == {"none"}
+    assert len({frame_recipe(full, index).blur_sigma_x for index in range(4)}) > 1
 
 
 def test_items_depend_on_their_position_alone(stc: Configure, vqgan: STCTrainConfig) -> None:
