@@ -26,7 +26,7 @@ from svfr.artifacts import sha256_file
 from svfr.training.checkpoint import DIGESTS, complete_checkpoints
 from svfr.training.history import TIMING, read_history
 
-STEPS, EVERY = 400, 5  # optimiser steps, steps between checkpoints
+STEPS, EVERY = 150, 5  # optimiser steps, steps between checkpoints
 STARTING, START, TRAINING = 0.25, 15.0, 5.0  # share of kills during a start; seconds over which kills are spread
 
 
@@ -58,8 +58,11 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def workers(stage: subprocess.Popen[bytes]) -> list[int]:
     """Process ids of the training workers that live."""
-    below = psutil.Process(stage.pid).children(recursive=True)
-    return [p.pid for p in below if "RayTrainWo" in p.name() and p.status() != psutil.STATUS_ZOMBIE]
+    try:
+        below = psutil.Process(stage.pid).children(recursive=True)
+        return [p.pid for p in below if "RayTrainWo" in p.name() and p.status() != psutil.STATUS_ZOMBIE]
+    except psutil.NoSuchProcess:  # one of them has just ended
+        return []
 
 
 def torn(run: Path) -> int:

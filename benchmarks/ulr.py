@@ -1,12 +1,13 @@
-"""What ULR and FPL are for, measured: two runs from one base, with and without ULR, everything else the same.
+"""What ULR and FPL are for, measured: runs from one base, with and without ULR, everything else the same.
 
-    python -m benchmarks.ulr [steps] [lambda_ulr]      in a project whose encode stage has run
+    python -m benchmarks.ulr [steps] [lambda_ulr] [seeds]      in a project whose encode stage has run
 
 How much a mid-block says of the clip, whatever the degradation, is read by one probe: a fresh latent transformer,
 trained with the ULR loss on the finished model's mid-block maps of the training clips, the model itself left alone.
 Its cosines of two degradations of one clip and of two clips are printed for noise that the probe has not seen, over
 training clips and over clips of held-out people; and the same for the pooled features without a probe. Then FPL's
-landmark error at the start and at the end of both runs.
+landmark error at the start and at the end of both runs. With several seeds (other orders of clips, other noise) the
+means over them come last.
 """
 
 from __future__ import annotations
@@ -67,9 +68,13 @@ def part(features: Features, splits: tuple[str, ...]) -> Features:
     return Features(features.values[chosen], features.clip[chosen], [s for s in features.split if s in splits])
 
 
+Cosines = tuple[float, float, float, float]  # same, other, gap, nearest
+
+
 @torch.no_grad()
-def show(name: str, bundle: ModelBundle, config: TrainConfig) -> None:
-    """Four lines: pooled and probed, training clips and held-out ones."""
+def show(name: str, bundle: ModelBundle, config: TrainConfig) -> dict[tuple[str, str], Cosines]:
+    """Four lines: pooled and probed, training clips and held-out ones; their figures."""
+    shown = {}
     draws = [mid_maps(bundle, config, draw=draw) for draw in range(DRAWS + 1)]
     new = draws[DRAWS]
     with torch.enable_grad():
@@ -78,8 +83,14 @@ def show(name: str, bundle: ModelBundle, config: TrainConfig) -> None:
     for kind, values in readings.items():
         for title, splits in (("training", ("train",)), ("held out", ("val", "test"))):
             found = agreement(part(Features(values, new.clip, new.split), splits))
-            figures = f"{found.same:>8.3f}{found.other:>8.3f}{found.gap:>8.3f}{found.nearest:>9.3f}"
-            print(f"{name:<18}{kind:<8}{title:<10}{figures}", flush=True)
+            shown[kind, title] = (found.same, found.other, found.gap, found.nearest)
+            line(name, kind, title, shown[kind, title])
+    return shown
+
+
+def line(name: str, kind: str, title: str, found: Cosines) -> None:
+    """One line of the table."""
+    print(f"{name:<24}{kind:<8}{title:<10}{''.join(f'{value:>8.3f}' for value in found)}", flush=True)
 
 
 def tenths(rows: list[Row], name: str) -> tuple[float, float]:
@@ -93,23 +104,32 @@ def main() -> None:
     """Trains both and prints the table."""
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     strength = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
+    seeds = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     changes = {"steps": steps, "batch_clips": BATCH, "frames": FRAMES, "checkpoint_every": steps, "ema": 0.9}
     params = load_params().train.model_copy(update=changes | {"validate_every": steps + 1})
     torch.set_num_threads(params.threads)
     folder = Path("cache") / "ulr"
     base = replace(TrainConfig.below(Path(), params), runs=folder / "runs")
     print(f"{steps} steps, {BATCH} clips in 2 views, {FRAMES} frame; cosines of centred mid-block features")
-    print(f"{'model':<18}{'read by':<8}{'clips':<10}{'same':>8}{'other':>8}{'gap':>8}{'nearest':>9}")
+    print(f"{'model':<24}{'read by':<8}{'clips':<10}{'same':>8}{'other':>8}{'gap':>8}{'nearest':>8}")
     show("before training", load_model_folder(base.base), base)
-    rows: dict[float, list[Row]] = {}
-    for value in (0.0, strength):
-        config = replace(base, params=params.model_copy(update={"lambda_ulr": value}))
-        model, rows[value] = trained(config, folder / f"model-{value:g}-{steps}")
-        show(f"lambda_ulr = {value:g}", model, base)
-    print("\nfirst tenth -> last tenth of the steps")
-    for value, own in rows.items():
+    found: dict[float, list[dict[tuple[str, str], Cosines]]] = {0.0: [], strength: []}
+    rows: dict[float, list[list[Row]]] = {0.0: [], strength: []}
+    for seed in range(seeds):
+        for value in (0.0, strength):
+            config = replace(base, params=params.model_copy(update={"lambda_ulr": value, "seed": seed}))
+            model, history = trained(config, folder / f"model-{value:g}-{steps}-{seed}")
+            rows[value].append(history)
+            found[value].append(show(f"lambda_ulr = {value:g}, seed {seed}", model, base))
+    for value, own in found.items() if seeds > 1 else ():
+        for kind, title in own[0]:
+            every = zip(*(one[kind, title] for one in own), strict=True)
+            same, other, gap, nearest = (fmean(values) for values in every)
+            line(f"lambda_ulr = {value:g}, mean", kind, title, (same, other, gap, nearest))
+    print("\nfirst tenth -> last tenth of the steps, means over seeds")
+    for value, histories in rows.items():
         for name in ("noise", "ulr", "cos_same", "cos_other", "landmark_px"):
-            first, last = tenths(own, name)
+            first, last = (fmean(side) for side in zip(*(tenths(own, name) for own in histories), strict=True))
             if math.isfinite(first):
                 print(f"lambda_ulr = {value:<8g}{name:<14}{first:>9.4f} -> {last:.4f}")
 

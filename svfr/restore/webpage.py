@@ -12,6 +12,7 @@ from svfr.errors import UserError
 from svfr.restore.webjob import Cancelled, WebJobs, Wish, frame_of, painted_mask, sentence
 
 CSS = ".gradio-container {width: 100% !important; max-width: 1180px !important; margin: 0 auto !important}"
+_RESULTS = 6  # what a restoration fills: video, slider, its place, downloads, note, the path kept for the slider
 _LABELS = {"bfr": "Sharpen", "color": "Colour", "inpaint": "Fill holes", "deflicker": "Calm flicker"}
 
 
@@ -61,7 +62,8 @@ class _Actions:
                     request.session_hash or "", Path(video), wish, lambda share: progress(share, desc="Restoring")
                 )
             except Cancelled:
-                raise gr.Error("Cancelled.", print_exception=False) from None
+                gr.Info("Cancelled.")
+                return (gr.skip(),) * _RESULTS
             except (UserError, MemoryError) as error:
                 raise gr.Error(str(error), print_exception=False) from None
         both = frame_of(Path(video), 0.5), frame_of(target, 0.5)
