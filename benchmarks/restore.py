@@ -90,8 +90,9 @@ def kills(root: Path) -> None:
     print(f"{killed} kills within {seconds:.0f} s of work: same bytes: {same}; left in the folder: {left}")
 
 
-def workers(root: Path, files: int = 6) -> None:
-    """Seconds of a folder with one Ray worker and with two, in turns; Ray starts in the first."""
+def workers(root: Path, files: int = 10) -> None:
+    """Seconds of a folder with one Ray worker and with two, in turns, loading the model in each turn included."""
+    from stages.engine import start_ray
     from stages.restore import run
 
     model = sample_model(root)
@@ -100,6 +101,7 @@ def workers(root: Path, files: int = 6) -> None:
         write_face_video(root / "many" / f"{number}.mp4", 75, 320, 180)
     params = RestoreParams.model_validate(OPTIONS.model_dump())
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    start_ray(2)
     for turn, count in enumerate((2, 1, 2, 1)):
         began = time.monotonic()
         reports = run(root / "many", root / f"run-{turn}", model, params, EngineParams(workers=count))

@@ -10,8 +10,10 @@ from svfr.metrics.registry import NAMES
 from svfr.tables import Row
 
 Values = dict[str, float]
+Costs = dict[str, dict[str, Values]]  # task -> restorer -> {seconds_frame, memory_mib}
 Summary = dict[str, dict[str, Values]]  # task -> metric -> {model, degraded, <baseline>, gain, pairs}
 DEGRADED, MODEL, TRUTH = "degraded", "model", "truth"
+COSTS = ("seconds_frame", "memory_mib")
 TASKS = ("bfr", "color", "inpaint")
 
 
@@ -38,6 +40,34 @@ def summarise(rows: Sequence[Row], digest: str, higher: Mapping[str, bool]) -> S
             sign = 1 if higher[metric] else -1
             summary[task][metric] = means | {"gain": sign * (means[MODEL] - means[DEGRADED]), "pairs": len(common)}
     return dict(summary)
+
+
+def costs(rows: Sequence[Row]) -> Costs:
+    """What each restorer took: task -> restorer -> `seconds_frame`, mean over pairs, and `memory_mib`, the most of any.
+
+    `model` names a row's restorer. The degraded input, which takes nothing, is left out.
+    """
+    pairs: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        if row["model"] != DEGRADED:
+            pairs[row["task"], row["model"]][row["pair_id"]] = row
+    found: Costs = defaultdict(dict)
+    for (task, name), own in sorted(pairs.items()):
+        found[task][name] = {"seconds_frame": fmean(row["seconds"] / row["n_frames"] for row in own.values())}
+        memory = [row["memory_mib"] for row in own.values() if row["memory_mib"] is not None]
+        if memory:
+            found[task][name]["memory_mib"] = max(memory)
+    return dict(found)
+
+
+def cost_table(found: Costs) -> str:
+    """The costs as lines of text."""
+    lines = [f"{'task':<20} {'restorer':<18}{'ms a frame':>12}{'MiB':>12}"]
+    for task in sorted(found, key=lambda task: (task.count("+"), task)):
+        for name, cost in found[task].items():
+            memory = f"{cost['memory_mib']:>12.0f}" if "memory_mib" in cost else f"{'-':>12}"
+            lines.append(f"{task:<20} {name:<18}{1e3 * cost['seconds_frame']:>12.1f}{memory}")
+    return "\n".join(lines)
 
 
 def ordered(summary: Summary) -> list[tuple[str, list[tuple[str, Values]]]]:
@@ -74,10 +104,14 @@ def verdict(summary: Summary) -> str:
     return "held-out PSNR, " + "; ".join(lines) if lines else "PSNR was not measured"
 
 
-def flat(summary: Summary) -> dict[str, float]:
-    """The means as `task/metric` (the model's) and `task/metric/<restorer>`, for MLflow; `+` becomes `-`."""
+def flat(summary: Summary, taken: Costs) -> dict[str, float]:
+    """Means and costs as `task/metric` (the model's) and `task/metric/<restorer>`, for MLflow; `+` becomes `-`."""
     figures = {}
-    for task, metrics in summary.items():
+    turned = {
+        task: {kind: {name: cost[kind] for name, cost in own.items() if kind in cost} for kind in COSTS}
+        for task, own in taken.items()
+    }
+    for task, metrics in [*summary.items(), *turned.items()]:
         for metric, values in metrics.items():
             for name, value in values.items():
                 key = f"{task.replace('+', '-')}/{metric}"

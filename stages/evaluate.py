@@ -17,7 +17,20 @@ import numpy as np
 from stages.engine import Item, Outcome, map_items
 from stages.entry import main, require_rows
 from stages.eval_figures import contact_sheet, psnr_chart, psnr_csv
-from stages.eval_summary import DEGRADED, MODEL, TRUTH, Summary, flat, summarise, table, task_name, verdict
+from stages.eval_summary import (
+    DEGRADED,
+    MODEL,
+    TRUTH,
+    Costs,
+    Summary,
+    cost_table,
+    costs,
+    flat,
+    summarise,
+    table,
+    task_name,
+    verdict,
+)
 from stages.evaluation import STAGE, Evaluator, backends_of
 from stages.layout import Layout
 from stages.tracking import Record, log_record, spool_path
@@ -31,7 +44,7 @@ from svfr.restore.ledger import model_digest
 from svfr.restore.model import tasks_of
 from svfr.tables import Row, check_accounted
 
-VERSION = "1"
+VERSION = "2"
 _NOT_OF_A_PAIR = {"model", "split", "max_pairs", "sheet_rows", "also"}  # options that change no pair's figures
 
 
@@ -49,7 +62,10 @@ class Evaluation:
 
 
 def run(params: Params, root: Path) -> None:
-    """Writes `data/results/` and `reports/eval/`. Raises `UserError` if nothing is held out or no pair worked."""
+    """Writes `data/results/` and `reports/eval/`: figures, protocol, costs, pictures.
+
+    Raises `UserError` if nothing is held out or no pair worked.
+    """
     layout = Layout(root.resolve())
     done = evaluate_model(params, layout, layout.root / params.evaluate.model)
     others = {Path(name).name: evaluate_model(params, layout, layout.root / name) for name in params.evaluate.also}
@@ -62,6 +78,8 @@ def run(params: Params, root: Path) -> None:
     write_json(folder / "protocol.json", done.protocol)
     called = {done.digest: MODEL} | {other.digest: name for name, other in others.items()}
     named = [{**row, "model": called.get(row["model"], row["model"])} for row in done.rows]
+    taken = costs(named)
+    write_json(folder / "cost.json", taken)
     write_text(folder / "psnr.csv", psnr_csv(named, MODEL))
     psnr_chart(done.summary, folder / "psnr.png")
     for name, other in others.items():
@@ -70,10 +88,13 @@ def run(params: Params, root: Path) -> None:
     outcomes = {name: other.outcome for name, other in others.items()}
     contact_sheet(done.outcome, done.pairs, params.evaluate, folder / "contact_sheet.png", outcomes)
     print(table(done.summary, [*params.evaluate.baselines, *others]))
+    print(cost_table(taken))
     for name, reason in done.protocol["not_available"].items():
         print(f"evaluate: {name} is not available: {reason}")
     print(f"evaluate: {verdict(done.summary)}")
-    log_record(params.register_, spool_path(params.engine, layout.root), layout.root, _record(params, done, folder))
+    log_record(
+        params.register_, spool_path(params.engine, layout.root), layout.root, _record(params, done, taken, folder)
+    )
 
 
 def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
@@ -198,13 +219,13 @@ def _protocol(
     }
 
 
-def _record(params: Params, done: Evaluation, folder: Path) -> Record:
+def _record(params: Params, done: Evaluation, taken: Costs, folder: Path) -> Record:
     key = digest_of({"stage": STAGE, "model": done.digest, "held_out": done.protocol["held_out"]})[:32]
     return Record(
         key,
         f"evaluate-{done.digest[:8]}",
         params={f"evaluate.{name}": value for name, value in params.evaluate.model_dump().items()},
-        metrics=flat(done.summary),
+        metrics=flat(done.summary, taken),
         tags={"svfr.stage": STAGE, "svfr.model": done.digest, "svfr.held_out": done.protocol["held_out"]},
         files={"eval": sorted(path for path in folder.iterdir() if path.is_file())},
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from svfr.metrics.baseline import build_baseline
 from svfr.metrics.distribution import I3dFeatures
 from svfr.metrics.registry import Backends, build_available
 from svfr.params import EvaluateParams, RestoreOptions
+from svfr.restore.memory import PeakMemory
 from svfr.restore.model import Restorer, load_restorer
 from svfr.restore.pixels import as_pixels, as_tensor
 from svfr.restore.preserve import keep_luma
@@ -66,6 +69,23 @@ class Evaluator:
 
 
 @dataclass(frozen=True)
+class _Made:
+    """A restorer's video and what it took."""
+
+    frames: Frames
+    seconds: float
+    memory_mib: float | None
+
+
+def made(restore: Callable[[], Frames]) -> _Made:
+    """The video that `restore` gives, timed."""
+    began = time.monotonic()
+    with PeakMemory() as peak:
+        frames = restore()
+    return _Made(frames, time.monotonic() - began, peak.mib)
+
+
+@dataclass(frozen=True)
 class PairEvaluation:
     """Restores and measures pairs with one model."""
 
@@ -80,18 +100,15 @@ class PairEvaluation:
         degraded = apply_recipe(truth, recipe)
         hole = recipe_mask(recipe, *truth.shape[:3]) if recipe.inpaint else None
         hints = Hints(points_of(clip, truth), hole)
-        began = time.monotonic()
-        restored = restore_clip(self.restorer, degraded, recipe.task, hints, self.params)
-        videos = {DEGRADED: (degraded, 0.0), MODEL: (restored, time.monotonic() - began)}
+        videos = {DEGRADED: _Made(degraded, 0.0, 0.0)}
+        videos[MODEL] = made(lambda: restore_clip(self.restorer, degraded, recipe.task, hints, self.params))
         for name in self.params.baselines:
-            began = time.monotonic()
-            frames = build_baseline(name)(degraded, recipe.task, hole)
-            videos[name] = (frames, time.monotonic() - began)
+            videos[name] = made(partial(build_baseline(name), degraded, recipe.task, hole))
         rows: list[Row] = []
         rejects: list[Row] = []
-        for name, (frames, seconds) in videos.items():
-            self._measure(name, frames, truth, hints, pair, seconds, rows, rejects)
-        pictures = {name: frames for name, (frames, _) in videos.items()} | {TRUTH: truth}
+        for name, video in videos.items():
+            self._measure(name, video, truth, hints, pair, rows, rejects)
+        pictures = {name: video.frames for name, video in videos.items()} | {TRUTH: truth}
         files = {f"{name}.png": _png(frames[len(frames) // 2]) for name, frames in pictures.items()}
         if self.fvd is not None:
             files |= {f"{name}.npy": _npy(self.fvd(frames)) for name, frames in pictures.items()}
@@ -100,11 +117,10 @@ class PairEvaluation:
     def _measure(
         self,
         name: str,
-        frames: Frames,
+        video: _Made,
         truth: Frames,
         hints: Hints,
         pair: Row,
-        seconds: float,
         rows: list[Row],
         rejects: list[Row],
     ) -> None:
@@ -113,7 +129,7 @@ class PairEvaluation:
             if not metric.applies(hints):
                 continue
             try:
-                value = metric(frames, truth, hints)
+                value = metric(video.frames, truth, hints)
             except ItemError as error:
                 rejects.append(reject(STAGE, f"{pair['pair_id']}/{name}/{metric.name}", error.code, str(error)))
                 continue
@@ -124,7 +140,8 @@ class PairEvaluation:
                     "value": value,
                     "backend": metric.backend,
                     "network_sha256": metric.network_sha256,
-                    "seconds": seconds,
+                    "seconds": video.seconds,
+                    "memory_mib": video.memory_mib,
                 }
             )
 

@@ -91,7 +91,7 @@ def _step(stage: str, label: str, rows: list[Any], note: str) -> dict[str, Any]:
 
 
 def _evaluation(layout: Layout, params: Params) -> dict[str, Any] | None:
-    """The table of means: rows of cells, the best restorer of each row, and how it was measured."""
+    """The table of means: rows of cells, the best restorer of each row, how it was measured, and what it took."""
     folder = layout.reports / "eval"
     summary, protocol = _json(folder / "metrics.json"), _json(folder / "protocol.json")
     if summary is None or protocol is None:
@@ -104,7 +104,12 @@ def _evaluation(layout: Layout, params: Params) -> dict[str, Any] | None:
             present = {name: values[name] for name in names if name in values}
             best = (max if about["higher_is_better"] else min)(present.values())
             rows.append({"task": task, "metric": metric, "values": values, "about": about, "best": best})
-    return {"rows": rows, "names": names, "protocol": protocol, "verdicts": verdicts(summary)}
+    taken = [
+        {"task": task, "restorer": name, **cost}
+        for task, own in (_json(folder / "cost.json") or {}).items()
+        for name, cost in own.items()
+    ]
+    return {"rows": rows, "names": names, "protocol": protocol, "verdicts": verdicts(summary), "costs": taken}
 
 
 def _restored(folder: Path, reports: Path) -> dict[str, Any] | None:

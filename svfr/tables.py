@@ -140,7 +140,8 @@ RESULTS = pa.schema(
         ("backend", pa.string()),
         ("network_sha256", pa.string()),  # empty for metrics without a network
         ("n_frames", pa.int32()),
-        ("seconds", pa.float64()),
+        ("seconds", pa.float64()),  # of restoring the pair
+        ("memory_mib", pa.float64()),  # that restoring it held at most; null where the system does not say
     ]
 )
 

@@ -10,7 +10,21 @@ import pytest
 import torch
 
 from svfr.restore import Restorer, restore_video
-from svfr.restore.memory import Splits
+from svfr.restore.memory import PeakMemory, Splits
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux counts")
+def test_the_peak_of_a_block_is_what_it_held_at_once() -> None:
+    def hold(mebibytes: int) -> None:
+        torch.ones(mebibytes * 2**18).sum()
+
+    with PeakMemory() as peak:
+        hold(200)
+        hold(100)
+    assert peak.mib == pytest.approx(200, abs=15)
+    with PeakMemory() as small:
+        hold(50)
+    assert small.mib == pytest.approx(50, abs=15)  # the peak before it does not count
 
 
 def test_splits_go_on_until_it_fits_and_stay() -> None:
