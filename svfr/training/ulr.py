@@ -53,12 +53,15 @@ def centred(feature_MD: Tensor) -> Tensor:
 
 
 def similarity(feature_BD: Tensor, clip_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cosine of `centred` views of one clip, and of views of different clips; the second is NaN for one clip."""
-    unit_BD = centred(feature_BD.detach())
-    cosine_BB = unit_BD @ unit_BD.T
-    same_BB = clip_B[:, None] == clip_B[None]
-    own_BB = torch.eye(len(clip_B), dtype=torch.bool, device=clip_B.device)
-    return cosine_BB[same_BB & ~own_BB].mean(), cosine_BB[~same_BB].mean()
+    """Mean cosine of `centred` views of one clip, and of views of different clips; the second is NaN for one clip.
+
+    Over the views of all ranks, like the loss.
+    """
+    unit_MD, clip_M = centred(gather_with_gradient(feature_BD.detach())), gather_with_gradient(clip_B)
+    cosine_MM = unit_MD @ unit_MD.T
+    same_MM = clip_M[:, None] == clip_M[None]
+    own_MM = torch.eye(len(clip_M), dtype=torch.bool, device=clip_M.device)
+    return cosine_MM[same_MM & ~own_MM].mean(), cosine_MM[~same_MM].mean()
 
 
 def gather_with_gradient(x: Tensor) -> Tensor:

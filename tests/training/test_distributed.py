@@ -79,7 +79,7 @@ def test_two_ranks_equal_one(
     _on_two_ranks(two, project, tmp_path)
 
     (whole,), (halves,) = read_history(one.run_dir()), read_history(two.run_dir())
-    for name in ("loss", "noise", "ulr", "prior", "grad_norm"):
+    for name in ("loss", "noise", "ulr", "prior", "grad_norm", "cos_same", "cos_other"):
         assert halves[name] == pytest.approx(whole[name], rel=1e-5), name
     whole_flops, half_flops = (row["mfu"] * row["seconds"] for row in (whole, halves))
     assert 2 * half_flops == pytest.approx(whole_flops, rel=0.02)  # counted alike for copies, shards and one process
