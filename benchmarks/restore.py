@@ -90,7 +90,7 @@ def kills(root: Path) -> None:
     print(f"{killed} kills within {seconds:.0f} s of work: same bytes: {same}; left in the folder: {left}")
 
 
-def workers(root: Path, files: int = 10) -> None:
+def workers(root: Path, files: int = 8) -> None:
     """Seconds of a folder with one Ray worker and with two, in turns, loading the model in each turn included."""
     from stages.engine import start_ray
     from stages.restore import run
