@@ -69,7 +69,7 @@ class Evaluator:
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """A restorer's video and what it took."""
 
     frames: Frames
@@ -77,12 +77,12 @@ class _Made:
     memory_mib: float | None
 
 
-def made(restore: Callable[[], Frames]) -> _Made:
+def made(restore: Callable[[], Frames]) -> Made:
     """The video that `restore` gives, timed."""
     began = time.monotonic()
     with PeakMemory() as peak:
         frames = restore()
-    return _Made(frames, time.monotonic() - began, peak.mib)
+    return Made(frames, time.monotonic() - began, peak.mib)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class PairEvaluation:
         degraded = apply_recipe(truth, recipe)
         hole = recipe_mask(recipe, *truth.shape[:3]) if recipe.inpaint else None
         hints = Hints(points_of(clip, truth), hole)
-        videos = {DEGRADED: _Made(degraded, 0.0, 0.0)}
+        videos = {DEGRADED: Made(degraded, 0.0, 0.0)}
         videos[MODEL] = made(lambda: restore_clip(self.restorer, degraded, recipe.task, hints, self.params))
         for name in self.params.baselines:
             videos[name] = made(partial(build_baseline(name), degraded, recipe.task, hole))
@@ -117,7 +117,7 @@ class PairEvaluation:
     def _measure(
         self,
         name: str,
-        video: _Made,
+        video: Made,
         truth: Frames,
         hints: Hints,
         pair: Row,

@@ -23,7 +23,21 @@ app = typer.Typer(
 weights_app = typer.Typer(help="Third-party weights: their sources, and whether they are here.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
-Model = Annotated[Path, typer.Option(help="Model folder (model.json and its weights).", envvar="SVFR_MODEL")]
+
+def _model_folder(given: Path) -> Path:
+    """A bare name means the folder below `models/`, where there is no folder of that name here."""
+    below = Path("models") / given
+    return below if len(given.parts) == 1 and not given.exists() and below.is_dir() else given
+
+
+Model = Annotated[
+    Path,
+    typer.Option(
+        help="Model folder (model.json and its weights), or its name below models/.",
+        envvar="SVFR_MODEL",
+        callback=_model_folder,
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")]
 
 

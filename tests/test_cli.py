@@ -79,7 +79,10 @@ def test_restore_a_folder_after_a_dry_run(
     (tmp_path / "in").mkdir()
     KIT["write_video"](tmp_path / "in" / "cup.mp4", KIT["scenery"](4))
     (tmp_path / "in" / "bad.mp4").write_text("no video")
-    arguments = ["restore", tmp_path / "in", tmp_path / "out", "--model", model]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "small").symlink_to(model)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["restore", "in", "out", "--model", "small"]  # a name below models/
     assert call(monkeypatch, *arguments, "--dry-run") == 0
     assert "2 to do, 0 done" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
