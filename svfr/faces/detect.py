@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from svfr.errors import UserError
 from svfr.faces.geometry import Box
+from svfr.video.size import shrunk
 
 Rgb = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -52,8 +52,7 @@ class Detector:
         found: list[list[Face]] = []
         for start in range(0, len(frames), self.batch):
             group = frames[start : start + self.batch]
-            scale = min(1.0, self.max_side / max(group[0].shape[:2]))
-            small = [_shrink(frame, scale) for frame in group]
+            small = [shrunk(frame, self.max_side) for frame in group]
             width, height = size or (group[0].shape[1], group[0].shape[0])
             ratio = np.array([width / small[0].shape[1], height / small[0].shape[0]])
             for faces in self._backend(small):
@@ -138,13 +137,6 @@ def _face_alignment(name: str, device: str, *, weights: Path | None = None, **op
         return [[Face(_box(row), float(row[4])) for row in rows] for rows in detector.detect_from_batch(batch_BCHW)]
 
     return f"face-alignment {importlib.metadata.version('face-alignment')}", detect
-
-
-def _shrink(frame: Rgb, scale: float) -> Rgb:
-    if scale == 1.0:
-        return frame
-    size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _place(face: Face, ratio: Floats, width: int, height: int) -> Face | None:

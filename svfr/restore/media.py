@@ -16,9 +16,10 @@ import numpy as np
 from svfr.errors import ItemError
 from svfr.restore.names import PICTURES
 from svfr.restore.pixels import Pixels
-from svfr.video.decode import Frame, Shown, fitted, read_shown
+from svfr.video.decode import Frame, Shown, read_shown
 from svfr.video.index import PacketIndex
 from svfr.video.probe import VideoInfo, examine
+from svfr.video.size import shrunk
 from svfr.video.tolerant import read_tolerant
 
 Kind = Literal["video", "picture", "frames"]
@@ -58,7 +59,7 @@ class Media:
             picture = read_picture(path)
             if picture.shape != (self.info.height, self.info.width, 3):
                 raise ItemError("bad_frame", f"{path.name}: its size differs from the first frame's")
-            yield Shown(number, number, partial(_of_side, picture))
+            yield Shown(number, number, partial(_convert, picture))
 
     def tolerated(self, damage: ItemError) -> Media:
         """The same video, read past its damage. Raises `damage` again for a picture, `ItemError` if nothing decodes."""
@@ -105,10 +106,9 @@ def read_picture(path: Path) -> Pixels:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _of_side(picture: Pixels, max_side: int | None, bits: int) -> Pixels:
-    """A picture file's pixels, 8 bits whatever is asked for, shrunk if a side is longer than `max_side`."""
-    size = fitted(picture.shape[1], picture.shape[0], max_side)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _convert(picture: Pixels, max_side: int | None, bits: int) -> Pixels:
+    """A picture file's pixels as `Shown.convert` gives them; 8 bits, whatever is asked for."""
+    return shrunk(picture, max_side)
 
 
 def _of_pictures(path: Path, kind: Kind, pictures: tuple[Path, ...]) -> Media:

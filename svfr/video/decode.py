@@ -21,6 +21,7 @@ from svfr.errors import ItemError
 from svfr.video.container import noting, open_video, open_watched
 from svfr.video.index import PacketIndex, read_index
 from svfr.video.probe import Limits, check_size, rotation_of
+from svfr.video.size import fitted
 
 # Chroma is interpolated at full resolution and rounded exactly: nothing depends on the CPU's vector units.
 SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
@@ -76,12 +77,6 @@ class Converter:
         form = "rgb24" if bits == 8 else "rgb48le"
         rgb = scaler.reformat(frame, width, height, format=form, interpolation=SCALING, threads=1).to_ndarray()
         return np.ascontiguousarray(np.rot90(rgb, -rotation_of(frame) // 90))
-
-
-def fitted(width: int, height: int, max_side: int | None) -> tuple[int, int]:
-    """The size of a picture, shrunk if a side is longer than `max_side`."""
-    scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class Selection(TypedDict, total=False):
