@@ -12,7 +12,6 @@ from svfr.errors import UserError
 from svfr.restore.webjob import Cancelled, WebJobs, Wish, frame_of, painted_mask, sentence
 
 CSS = ".gradio-container {width: 100% !important; max-width: 1180px !important; margin: 0 auto !important}"
-_RESULTS = 6  # what a restoration fills: video, slider, its place, downloads, note, the path kept for the slider
 _LABELS = {"bfr": "Sharpen", "color": "Colour", "inpaint": "Fill holes", "deflicker": "Calm flicker"}
 
 
@@ -46,8 +45,8 @@ class _Actions:
         seed: float,
         request: gr.Request,
         progress: Any = gr.Progress(),  # noqa: B008
-    ) -> tuple[Any, ...]:
-        """Restores, and fills everything on the right."""
+    ) -> Any:
+        """Restores, and fills everything on the right; a cancelled job leaves it as it was."""
         if not video:
             raise gr.Error("Upload a video first.")
         with tempfile.TemporaryDirectory(dir=self.jobs.folder) as folder:
@@ -63,7 +62,7 @@ class _Actions:
                 )
             except Cancelled:
                 gr.Info("Cancelled.")
-                return (gr.skip(),) * _RESULTS
+                return gr.skip()
             except (UserError, MemoryError) as error:
                 raise gr.Error(str(error), print_exception=False) from None
         both = frame_of(Path(video), 0.5), frame_of(target, 0.5)
