@@ -13,14 +13,12 @@ from stages.ablation_rows import METRICS, ROWS, TASKS, WITH_ULR, WITHOUT_ULR, Ab
 from stages.entry import main
 from stages.feature_figure import feature_figure
 from stages.layout import Layout
+from stages.variants import COLUMNS, finished_folders, not_finished
 from svfr.artifacts import write_json, write_text
-from svfr.errors import UserError
 from svfr.models.folder import load_model_folder
 from svfr.params import Params
 from svfr.training.config import TrainConfig
 from svfr.training.features import Features, agreement, mid_features
-
-_LAYOUT = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "ids": "IDS ↑", "vidd": "VIDD ↓", "fvd": "FVD ↓"}
 
 
 def run(params: Params, root: Path) -> None:
@@ -29,16 +27,12 @@ def run(params: Params, root: Path) -> None:
     config = TrainConfig.below(root, params.train)
     done: dict[str, dict[str, Any]] = {}
     features: dict[str, Features] = {}
-    for row in ROWS:
-        folder = row.folder(root)
-        if row.finished(folder):
-            train, held_out = figures(folder)
-            features[row.name] = mid_features(load_model_folder(Layout(folder).model), config)
-            found = agreement(features[row.name])
-            mid = {"same": found.same, "other": found.other, "gap": found.gap, "nearest": found.nearest}
-            done[row.name] = {"train": train, "eval": held_out, "mid_block": mid}
-    if not done:
-        raise UserError("no row of the ablation is finished: run `python -m flows.ablation` first")
+    for name, folder in finished_folders(ROWS, root, "python -m flows.ablation").items():
+        train, held_out = figures(folder)
+        features[name] = mid_features(load_model_folder(Layout(folder).model), config)
+        found = agreement(features[name])
+        mid = {"same": found.same, "other": found.other, "gap": found.gap, "nearest": found.nearest}
+        done[name] = {"train": train, "eval": held_out, "mid_block": mid}
     reports = Layout(root).reports / "ablation"
     write_json(reports / "figures.json", done)
     write_text(reports / "table.md", report(done))
@@ -50,7 +44,7 @@ def run(params: Params, root: Path) -> None:
 
 def report(done: Mapping[str, Mapping[str, Any]]) -> str:
     """Both tables as Markdown: the paper's layout (ours / paper), then what the losses did to the features."""
-    head = "| row | | " + " | ".join(_LAYOUT[metric] for metric in METRICS) + " |"
+    head = "| row | | " + " | ".join(COLUMNS[metric] for metric in METRICS) + " |"
     lines = ["Cells: bfr / color / inpaint; `-`: not measured. The paper's are on VFHQ-test, ours on held-out pairs."]
     lines += ["", head, "|---" * (len(METRICS) + 2) + "|"]
     for row in ROWS:
@@ -61,8 +55,7 @@ def report(done: Mapping[str, Mapping[str, Any]]) -> str:
     lines += ["", "Mid-block features: cosines of two views, nearest neighbours; landmark error in pixels of 256.", ""]
     lines += ["| row | same clip | other clips | gap | nearest shows the same clip | landmarks |", "|---" * 6 + "|"]
     lines += [_features(row, done[row.name]) for row in ROWS if row.name in done]
-    missing = [row.name for row in ROWS if row.name not in done]
-    return "\n".join([*lines, *([f"\nNot finished: {', '.join(missing)}."] if missing else [])]) + "\n"
+    return "\n".join([*lines, *not_finished(ROWS, done)]) + "\n"
 
 
 def _ours(summary: Mapping[str, Any], metric: str) -> str:

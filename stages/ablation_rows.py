@@ -19,6 +19,7 @@ TASKS = ("bfr", "color", "inpaint")
 class Ablation(Variant):
     """One trained and evaluated variant; `paper` holds the published values, metric -> (bfr, color, inpaint)."""
 
+    title: str = ""
     stages: tuple[str, ...] = ("train", "evaluate")
     shared: tuple[str, ...] = SHARED
     made: tuple[str, ...] = ("reports/train/metrics.json", "reports/eval/metrics.json")
@@ -36,34 +37,35 @@ def _paper(*triples: tuple[float, float, float]) -> dict[str, tuple[float, float
 # SVFR supplement, Table 1 (VFHQ-test); the first five rows in its order
 ROWS = (
     Ablation(
-        "neither", "λ₁ = 0, λ₂ = 0", _lambdas(0.0, 0.0),
+        "neither", _lambdas(0.0, 0.0), title="λ₁ = 0, λ₂ = 0",
         paper=_paper((28.936, 22.921, 28.303), (0.854, 0.870, 0.898), (0.242, 0.274, 0.156),
                      (0.881, 0.979, 0.875), (0.489, 0.501, 0.511), (98.781, 223.168, 101.146)),
     ),
     Ablation(
-        "strong-ulr", "λ₁ = 0.1, λ₂ = 0", _lambdas(0.1, 0.0),
+        "strong-ulr", _lambdas(0.1, 0.0), title="λ₁ = 0.1, λ₂ = 0",
         paper=_paper((28.695, 22.788, 28.004), (0.849, 0.861, 0.896), (0.245, 0.277, 0.161),
                      (0.877, 0.976, 0.875), (0.504, 0.503, 0.515), (102.146, 229.516, 104.102)),
     ),
     Ablation(
-        "ulr-only", "λ₁ = 0.01, λ₂ = 0 (without FPL)", _lambdas(0.01, 0.0),
+        "ulr-only", _lambdas(0.01, 0.0), title="λ₁ = 0.01, λ₂ = 0 (without FPL)",
         paper=_paper((29.296, 22.987, 28.337), (0.859, 0.886, 0.900), (0.225, 0.270, 0.155),
                      (0.884, 0.978, 0.879), (0.486, 0.498, 0.508), (90.353, 214.846, 93.615)),
     ),
     Ablation(
-        "strong-prior", "λ₁ = 0.01, λ₂ = 0.5", _lambdas(0.01, 0.5),
+        "strong-prior", _lambdas(0.01, 0.5), title="λ₁ = 0.01, λ₂ = 0.5",
         paper=_paper((29.077, 22.908, 28.164), (0.851, 0.878, 0.897), (0.233, 0.273, 0.158),
                      (0.880, 0.977, 0.876), (0.491, 0.498, 0.511), (94.172, 220.583, 98.147)),
     ),
     Ablation(
-        "full", "λ₁ = 0.01, λ₂ = 0.1 (SVFR)", _lambdas(0.01, 0.1),
+        "full", _lambdas(0.01, 0.1), title="λ₁ = 0.01, λ₂ = 0.1 (SVFR)",
         paper=_paper((29.563, 23.079, 29.119), (0.862, 0.896, 0.904), (0.223, 0.272, 0.153),
                      (0.902, 0.980, 0.888), (0.479, 0.497, 0.504), (89.316, 204.260, 88.354)),
     ),
-    Ablation("prior-only", "SVFR without ULR", _lambdas(0.0, 0.1)),
+    Ablation("prior-only", _lambdas(0.0, 0.1), title="SVFR without ULR"),
     Ablation(
-        "no-reference", "SVFR without SRR",
+        "no-reference",
         _lambdas(0.01, 0.1) | {"train.reference_drop": 1.0, "evaluate.self_refer": False},
+        title="SVFR without SRR",
     ),
 )  # fmt: skip
 WITH_ULR, WITHOUT_ULR = "full", "prior-only"

@@ -10,27 +10,27 @@ from pathlib import Path
 
 from stages.entry import main
 from stages.layout import Layout
-from stages.stc_ablation_rows import ROWS, TABLES, WITH_PRIOR, WITHOUT_PRIOR, Table, code_counts, figures
+from stages.stc_ablation_rows import ROWS, STAGE_ONE, TABLES, WITH_PRIOR, WITHOUT_PRIOR, Table, figures
+from stages.stc_reconstruction import BOOKS, read_codes
+from stages.variants import COLUMNS, finished_folders, named, not_finished
 from svfr.artifacts import atomic_write, write_json, write_text
-from svfr.errors import UserError
 from svfr.params import Params
 
-_NAMES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "fvd": "FVD ↓", "ids": "IDS ↑"}
-_OURS = {"used_spatial": "C_S used", "used_temporal": "C_T used"}
+_COLUMNS = COLUMNS | {"used_spatial": "C_S used", "used_temporal": "C_T used"}
 
 
 def run(params: Params, root: Path) -> None:
     """Writes `table.md`, `figures.json` and `codebooks.png`. Raises `UserError` if no variant is finished."""
     root = root.resolve()
-    folders = {row.name: row.folder(root) for row in ROWS}
-    done = {row.name: figures(row, folders[row.name]) for row in ROWS if row.finished(folders[row.name])}
-    if not done:
-        raise UserError("no row of the ablation is finished: run `python -m flows.ablation --family stc` first")
+    folders = finished_folders(ROWS, root, "python -m flows.ablation --family stc")
+    done = {name: figures(named(ROWS, name), folder) for name, folder in folders.items()}
     reports = Layout(root).reports / "ablation-stc"
     write_json(reports / "figures.json", done)
     write_text(reports / "table.md", report(done))
     titles = {WITHOUT_PRIOR: "without regularisation", WITH_PRIOR: "with MPR"}
-    if shown := {title: code_counts(folders[name]) for name, title in titles.items() if done.get(name)}:
+    if shown := {
+        title: read_codes(folders[name] / STAGE_ONE / "codes.csv") for name, title in titles.items() if done.get(name)
+    }:
         codebook_figure(shown, reports / "codebooks.png")
     print(report(done))
 
@@ -40,12 +40,11 @@ def report(done: Mapping[str, Mapping[str, float]]) -> str:
     lines = ["Cells: ours, on this project's held-out clips / the paper's, on VFHQ-test; `-`: not measured."]
     for table in TABLES:
         lines += ["", *_table(table, done)]
-    missing = [row.name for row in ROWS if row.name not in done]
-    return "\n".join([*lines, *([f"\nNot finished: {', '.join(missing)}."] if missing else [])]) + "\n"
+    return "\n".join([*lines, *not_finished(ROWS, done)]) + "\n"
 
 
 def _table(table: Table, done: Mapping[str, Mapping[str, float]]) -> list[str]:
-    head = " | ".join([_NAMES[metric] for metric in table.columns] + [(_NAMES | _OURS)[name] for name in table.also])
+    head = " | ".join(_COLUMNS[name] for name in (*table.columns, *table.also))
     lines = [table.title, "", f"| | {head} |", "|---" * (1 + len(table.columns) + len(table.also)) + "|"]
     for label, name, paper in table.rows:
         ours = done.get(name, {})
@@ -63,7 +62,7 @@ def codebook_figure(shown: Mapping[str, Mapping[str, list[int]]], path: Path) ->
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
-    for panel, book in zip(figure.subplots(1, 2), ("spatial", "temporal"), strict=True):
+    for panel, book in zip(figure.subplots(1, 2), BOOKS, strict=True):
         for title, counts in shown.items():
             total, used = sum(counts[book]), sum(count > 0 for count in counts[book])
             shares = [count / total for count in sorted(counts[book], reverse=True) if count]

@@ -6,10 +6,9 @@ in (d) are left out: they compare networks, data sets and methods that are not t
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[float, ...]], ...]
-    also: tuple[str, ...] = field(default=())  # columns that the paper has not
+    also: tuple[str, ...] = ()  # columns that the paper has not
 
 
 def _or_patch(critic: str) -> str:
@@ -59,17 +58,17 @@ _WITHOUT_PRIOR = {"stc.vqgan.lambda_prior": 0.0}
 _ALONE = {"evaluate.model": "models/stc", "evaluate.also": []}
 
 ROWS: tuple[Variant, ...] = (
-    StageOne("full", "all terms, direct addition", _ADVERSARIAL),
-    StageOne("base", "L_base", {"stc.vqgan.adversarial": "none"} | _WITHOUT_PRIOR),
-    StageOne("adversarial", "L_base + L_adv", _ADVERSARIAL | _WITHOUT_PRIOR),
-    StageOne("conv", "fusion by convolution", _ADVERSARIAL | {"stc.network.fusion": "conv"}),
-    StageOne("fft", "fusion by 3DFFT", _ADVERSARIAL | {"stc.network.fusion": "fft"}),
-    StageOne("half-codes", "half the codes", _ADVERSARIAL | {"stc.network.codes": lambda codes: codes // 2}),
-    StageOne("double-codes", "twice the codes", _ADVERSARIAL | {"stc.network.codes": lambda codes: 2 * codes}),
-    StageOne("narrow", "a quarter of the width", _ADVERSARIAL | {"stc.network.embedding": lambda width: width // 4}),
-    StageTwo("incremental", "incremental, consistent", _ALONE),
-    StageTwo("holistic", "holistic", _ALONE | {"stc.predictor.noise_free_clips": 0}),
-    StageTwo("random", "random in every frame", _ALONE | {"stc.predictor.vary": "frame"}),
+    StageOne("full", _ADVERSARIAL),
+    StageOne("base", {"stc.vqgan.adversarial": "none"} | _WITHOUT_PRIOR),
+    StageOne("adversarial", _ADVERSARIAL | _WITHOUT_PRIOR),
+    StageOne("conv", _ADVERSARIAL | {"stc.network.fusion": "conv"}),
+    StageOne("fft", _ADVERSARIAL | {"stc.network.fusion": "fft"}),
+    StageOne("half-codes", _ADVERSARIAL | {"stc.network.codes": lambda codes: codes // 2}),
+    StageOne("double-codes", _ADVERSARIAL | {"stc.network.codes": lambda codes: 2 * codes}),
+    StageOne("narrow", _ADVERSARIAL | {"stc.network.embedding": lambda width: width // 4}),
+    StageTwo("incremental", _ALONE),
+    StageTwo("holistic", _ALONE | {"stc.predictor.noise_free_clips": 0}),
+    StageTwo("random", _ALONE | {"stc.predictor.vary": "frame"}),
 )
 _USE = ("psnr", "used_spatial", "used_temporal")
 TABLES = (
@@ -106,10 +105,3 @@ def figures(variant: Variant, folder: Path) -> dict[str, float]:
     if isinstance(variant, StageOne):
         return dict(told.get("held_out", {}))
     return {metric: values["model"] for metric, values in told["bfr"].items()}
-
-
-def code_counts(folder: Path) -> dict[str, list[int]]:
-    """How often each code was chosen on the held-out clips, by codebook."""
-    with (folder / STAGE_ONE / "codes.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {book: [int(row[book]) for row in rows] for book in ("spatial", "temporal")}

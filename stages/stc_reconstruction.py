@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from svfr.metrics.registry import Backends, build_available
 from svfr.models.stc import VQGAN
 from svfr.models.stc.folder import load_stc_folder
 from svfr.training.stc.config import STCTrainConfig
-from svfr.training.stc.data import WindowDataset, as_video, read_clips
+from svfr.training.stc.data import WindowDataset, as_frames, as_video, read_clips
 from svfr.training.stc.losses import perplexity
 
 METRICS = ["psnr", "ssim", "fvd"]
@@ -35,6 +37,13 @@ class Reconstruction:
         """One line a code."""
         lines = [f"{code},{spatial},{temporal}" for code, (spatial, temporal) in enumerate(self.counts.T)]
         return "\n".join([",".join(("code", *BOOKS)), *lines]) + "\n"
+
+
+def read_codes(path: Path) -> dict[str, list[int]]:
+    """How often each code was chosen, by codebook, from what `Reconstruction.codes_csv` gave."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {book: [int(row[book]) for row in rows] for book in BOOKS}
 
 
 def reconstruct(config: STCTrainConfig, split: str, max_frames: int) -> Reconstruction | None:
@@ -76,7 +85,7 @@ def _reconstructed(network: VQGAN, truth: Frames, window: int, counts: NDArray[n
     made = []
     for start in range(0, len(truth), window):
         out = network(as_video(truth[start : start + window]).to(network.codebook.device))
-        made.append((out.video[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).cpu().numpy())
+        made.append(as_frames(out.video))
         for count, index in zip(counts, (out.idx_s, out.idx_t), strict=True):
             count += np.bincount(index.flatten().cpu().numpy(), minlength=len(count))
     return np.concatenate(made)

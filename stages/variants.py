@@ -6,7 +6,7 @@ variants can be killed, resumed and run side by side without touching what the p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,6 @@ class Variant:
     """
 
     name: str
-    title: str
     changes: dict[str, Any] = field(default_factory=dict)
     stages: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
@@ -70,6 +69,24 @@ class Variant:
 
 
 AnyVariant = TypeVar("AnyVariant", bound=Variant)
+COLUMNS = {  # what the papers' tables call the metrics
+    "psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "ids": "IDS ↑", "vidd": "VIDD ↓", "fvd": "FVD ↓",
+}  # fmt: skip
+
+
+def finished_folders(variants: Sequence[Variant], root: Path, command: str) -> dict[str, Path]:
+    """The folders of the variants that are finished, by name. Raises `UserError`, naming `command`, if none is."""
+    folders = [(variant, variant.folder(root)) for variant in variants]
+    done = {variant.name: folder for variant, folder in folders if variant.finished(folder)}
+    if not done:
+        raise UserError(f"no row of the ablation is finished: run `{command}` first")
+    return done
+
+
+def not_finished(variants: Sequence[Variant], done: Iterable[str]) -> list[str]:
+    """A line for the end of a report that names the variants which are not in `done`; none if all are."""
+    missing = [variant.name for variant in variants if variant.name not in set(done)]
+    return [f"\nNot finished: {', '.join(missing)}."] if missing else []
 
 
 def named(variants: Sequence[AnyVariant], name: str) -> AnyVariant:

@@ -53,6 +53,11 @@ def as_video(frames_THWC: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(3, 0, 1, 2)[None].float() / 255
 
 
+def as_frames(video_1CTHW: Tensor) -> NDArray[np.uint8]:
+    """The inverse: (1,3,T,H,W), clipped to [0,1] -> (T,H,W,3) uint8, rounded to nearest."""
+    return (video_1CTHW[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
 def join(items: list[Batch]) -> Batch:
     """Concatenates items along B; a DataLoader's `collate_fn`."""
     return Batch(torch.cat([item.hq for item in items]), torch.cat([item.lq for item in items]))

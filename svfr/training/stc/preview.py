@@ -7,11 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from svfr.artifacts import atomic_write
 from svfr.models.stc import VQGAN
-from svfr.training.stc.data import Batch
+from svfr.training.stc.data import Batch, as_frames
 
 SHOWN = 4  # columns
 
@@ -19,15 +18,10 @@ SHOWN = 4  # columns
 @torch.no_grad()
 def write_preview(path: Path, network: VQGAN, batch: Batch) -> None:
     """Writes a PNG of three rows (input, result, truth) of the batch's first item, up to four columns."""
-    videos = (batch.lq[0], network(batch.lq[:1]).video[0], batch.hq[0])
+    videos = [as_frames(video[:1]) for video in (batch.lq, network(batch.lq[:1]).video, batch.hq)]
     frames = np.linspace(0, batch.hq.shape[2] - 1, min(SHOWN, batch.hq.shape[2])).round().astype(int)
-    rows = [np.concatenate([_pixels(video[:, frame]) for frame in frames], axis=1) for video in videos]
+    rows = [np.concatenate([video[frame] for frame in frames], axis=1) for video in videos]
     ok, png = cv2.imencode(".png", cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
     assert ok
     with atomic_write(path) as temporary:
         temporary.write_bytes(png.tobytes())
-
-
-def _pixels(frame_3HW: Tensor) -> np.ndarray:
-    """(3,H,W) in [0,1] -> (H,W,3) uint8."""
-    return (frame_3HW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
