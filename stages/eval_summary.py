@@ -10,7 +10,6 @@ from svfr.metrics.registry import NAMES
 from svfr.tables import Row
 
 Values = dict[str, float]
-Costs = dict[str, dict[str, Values]]  # task -> restorer -> {seconds_frame, memory_mib}
 Summary = dict[str, dict[str, Values]]  # task -> metric -> {model, degraded, <baseline>, gain, pairs}
 DEGRADED, MODEL, TRUTH = "degraded", "model", "truth"
 COSTS = ("seconds_frame", "memory_mib")
@@ -42,8 +41,8 @@ def summarise(rows: Sequence[Row], digest: str, higher: Mapping[str, bool]) -> S
     return dict(summary)
 
 
-def costs(rows: Sequence[Row]) -> Costs:
-    """What each restorer took: task -> restorer -> `seconds_frame`, mean over pairs, and `memory_mib`, the most of any.
+def costs(rows: Sequence[Row]) -> Summary:
+    """What each restorer took, by task: `seconds_frame`, mean over pairs, and `memory_mib`, the most of any pair.
 
     `model` names a row's restorer. The degraded input, which takes nothing, is left out.
     """
@@ -51,28 +50,40 @@ def costs(rows: Sequence[Row]) -> Costs:
     for row in rows:
         if row["model"] != DEGRADED:
             pairs[row["task"], row["model"]][row["pair_id"]] = row
-    found: Costs = defaultdict(dict)
+    found: Summary = defaultdict(lambda: {name: {} for name in COSTS})
     for (task, name), own in sorted(pairs.items()):
-        found[task][name] = {"seconds_frame": fmean(row["seconds"] / row["n_frames"] for row in own.values())}
+        found[task]["seconds_frame"][name] = fmean(row["seconds"] / row["n_frames"] for row in own.values())
         memory = [row["memory_mib"] for row in own.values() if row["memory_mib"] is not None]
         if memory:
-            found[task][name]["memory_mib"] = max(memory)
+            found[task]["memory_mib"][name] = max(memory)
     return dict(found)
 
 
-def cost_table(found: Costs) -> str:
+def cost_rows(taken: Summary) -> list[tuple[str, str, float, float | None]]:
+    """(task, restorer, seconds a frame, MiB or None where the system does not say), tasks in the usual order."""
+    return [
+        (task, name, seconds, taken[task]["memory_mib"].get(name))
+        for task in sorted(taken, key=_reading_order)
+        for name, seconds in taken[task]["seconds_frame"].items()
+    ]
+
+
+def cost_table(taken: Summary) -> str:
     """The costs as lines of text."""
     lines = [f"{'task':<20} {'restorer':<18}{'ms a frame':>12}{'MiB':>12}"]
-    for task in sorted(found, key=lambda task: (task.count("+"), task)):
-        for name, cost in found[task].items():
-            memory = f"{cost['memory_mib']:>12.0f}" if "memory_mib" in cost else f"{'-':>12}"
-            lines.append(f"{task:<20} {name:<18}{1e3 * cost['seconds_frame']:>12.1f}{memory}")
+    for task, name, seconds, mib in cost_rows(taken):
+        memory = f"{'-':>12}" if mib is None else f"{mib:>12.0f}"
+        lines.append(f"{task:<20} {name:<18}{1e3 * seconds:>12.1f}{memory}")
     return "\n".join(lines)
+
+
+def _reading_order(task: str) -> tuple[int, str]:
+    return task.count("+"), task
 
 
 def ordered(summary: Summary) -> list[tuple[str, list[tuple[str, Values]]]]:
     """Tasks from single to combined, metrics from pixels to distributions: the order in which people read them."""
-    tasks = sorted(summary, key=lambda task: (task.count("+"), task))
+    tasks = sorted(summary, key=_reading_order)
     return [(task, sorted(summary[task].items(), key=lambda entry: NAMES.index(entry[0]))) for task in tasks]
 
 
@@ -104,14 +115,10 @@ def verdict(summary: Summary) -> str:
     return "held-out PSNR, " + "; ".join(lines) if lines else "PSNR was not measured"
 
 
-def flat(summary: Summary, taken: Costs) -> dict[str, float]:
-    """Means and costs as `task/metric` (the model's) and `task/metric/<restorer>`, for MLflow; `+` becomes `-`."""
+def flat(summary: Summary) -> dict[str, float]:
+    """The means as `task/metric` (the model's) and `task/metric/<restorer>`, for MLflow; `+` becomes `-`."""
     figures = {}
-    turned = {
-        task: {kind: {name: cost[kind] for name, cost in own.items() if kind in cost} for kind in COSTS}
-        for task, own in taken.items()
-    }
-    for task, metrics in [*summary.items(), *turned.items()]:
+    for task, metrics in summary.items():
         for metric, values in metrics.items():
             for name, value in values.items():
                 key = f"{task.replace('+', '-')}/{metric}"

@@ -21,7 +21,6 @@ from stages.eval_summary import (
     DEGRADED,
     MODEL,
     TRUTH,
-    Costs,
     Summary,
     cost_table,
     costs,
@@ -92,9 +91,8 @@ def run(params: Params, root: Path) -> None:
     for name, reason in done.protocol["not_available"].items():
         print(f"evaluate: {name} is not available: {reason}")
     print(f"evaluate: {verdict(done.summary)}")
-    log_record(
-        params.register_, spool_path(params.engine, layout.root), layout.root, _record(params, done, taken, folder)
-    )
+    record = _record(params, done, taken, folder)
+    log_record(params.register_, spool_path(params.engine, layout.root), layout.root, record)
 
 
 def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
@@ -219,13 +217,13 @@ def _protocol(
     }
 
 
-def _record(params: Params, done: Evaluation, taken: Costs, folder: Path) -> Record:
+def _record(params: Params, done: Evaluation, taken: Summary, folder: Path) -> Record:
     key = digest_of({"stage": STAGE, "model": done.digest, "held_out": done.protocol["held_out"]})[:32]
     return Record(
         key,
         f"evaluate-{done.digest[:8]}",
         params={f"evaluate.{name}": value for name, value in params.evaluate.model_dump().items()},
-        metrics=flat(done.summary, taken),
+        metrics=flat(done.summary) | flat(taken),
         tags={"svfr.stage": STAGE, "svfr.model": done.digest, "svfr.held_out": done.protocol["held_out"]},
         files={"eval": sorted(path for path in folder.iterdir() if path.is_file())},
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.entry import main
-from stages.eval_summary import DEGRADED, MODEL, ordered, verdicts
+from stages.eval_summary import DEGRADED, MODEL, cost_rows, ordered, verdicts
 from stages.fates import OPEN, REFUSED, USED, Fate, Tables, fates
 from stages.layout import Layout
 from stages.pages import CURATION, GALLERY, data_uri, environment
@@ -104,11 +104,7 @@ def _evaluation(layout: Layout, params: Params) -> dict[str, Any] | None:
             present = {name: values[name] for name in names if name in values}
             best = (max if about["higher_is_better"] else min)(present.values())
             rows.append({"task": task, "metric": metric, "values": values, "about": about, "best": best})
-    taken = [
-        {"task": task, "restorer": name, **cost}
-        for task, own in (_json(folder / "cost.json") or {}).items()
-        for name, cost in own.items()
-    ]
+    taken = cost_rows(_json(folder / "cost.json") or {})
     return {"rows": rows, "names": names, "protocol": protocol, "verdicts": verdicts(summary), "costs": taken}
 
 
