@@ -39,8 +39,11 @@ def write_sources(given: str, root: Path) -> list[Source]:
     column `uri`, a `.txt` with one path or URI a line, one video or its address, a folder of the Hugging Face Hub
     (`hf://datasets/OWNER/NAME[@REVISION][/FOLDER]`), or the published list of a data set: `vfhq:FOLDER`,
     `celebvtext:FILE`, `voxceleb2:FOLDER`. Whatever cannot be a source is listed with the reason, which the download
-    stage turns into a reject. Raises `UserError` if `given` does not exist, is not of its kind or lists nothing.
+    stage turns into a reject. Raises `UserError` if `given` is empty, does not exist, is not of its kind or lists
+    nothing.
     """
+    if not given.strip():
+        raise UserError("no sources are named: give a folder, a list, a video or its address (--sources)")
     sources = _sources(given, root)
     if not sources:
         raise UserError(f"'{given}' lists no videos: put videos there, or name another place")

@@ -85,6 +85,7 @@ def test_nothing_to_list_is_one_line(root: Path) -> None:
     (root / "latin.txt").write_bytes(b"caf\xe9.mp4\n")
     (root / "in" / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
     for given, said in {
+        "": "no sources are named: give a folder",
         "missing": "no sources at 'missing'",
         "empty": "'empty' lists no videos: put videos there, or name another place",
         "none.txt": "'none.txt' lists no videos",
