@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -93,14 +94,15 @@ def test_a_folder_without_a_pipeline_is_one_line(tmp_path: Path) -> None:
         train(str(tmp_path))
 
 
-def _command(server: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+def _environment(server: str) -> dict[str, str]:
+    """Of a flow on the Prefect server at that address, or on one of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
-    return [sys.executable, "-m", "flows.dataset", *arguments], environment
+    return environment if server else {k: v for k, v in environment.items() if not k.startswith("PREFECT_")}
 
 
 def test_bad_sources_on_the_command_line_end_with_one_line(project: Path, server: str) -> None:
-    command, environment = _command(server, "--sources", "missing")
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-m", "flows.dataset", "--sources", "missing"]
+    done = subprocess.run(command, cwd=project, env=_environment(server), capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "error: no sources at 'missing': name a folder of videos, a .csv or .txt list, a video, "
@@ -109,12 +111,12 @@ def test_bad_sources_on_the_command_line_end_with_one_line(project: Path, server
     assert log(project) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_an_ended_flow_leaves_no_stage_running(project: Path, server: str, number: int) -> None:
+def _in_the_middle(project: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], Path]:
+    """A flow whose faces stage is at work, and that stage's process below /proc."""
     stages = yaml.safe_load((project / "dvc.yaml").read_text())
     stages["stages"]["faces"]["cmd"] = "echo $$ > pid; sleep 300; touch out-faces"
     (project / "dvc.yaml").write_text(yaml.safe_dump(stages))
-    command, environment = _command(server, "--sources", "in")
+    command = [sys.executable, "-m", "flows.dataset", "--sources", "in"]
     flow = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while not ((project / "pid").exists() and (project / "pid").read_text()) and time.monotonic() < until:
@@ -122,9 +124,26 @@ def test_an_ended_flow_leaves_no_stage_running(project: Path, server: str, numbe
         time.sleep(0.05)
     shell = Path("/proc") / (project / "pid").read_text().strip()
     assert shell.exists()
+    return flow, shell
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_ended_flow_leaves_no_stage_running(project: Path, server: str, number: int) -> None:
+    flow, shell = _in_the_middle(project, _environment(server))
     flow.send_signal(number)
     flow.wait(60)
+    until = time.monotonic() + 60
     while shell.exists() and "Z" not in shell.joinpath("stat").read_text().split()[2] and time.monotonic() < until:
         time.sleep(0.05)
     assert not shell.exists() or shell.joinpath("stat").read_text().split()[2] == "Z"
     assert "faces" not in log(project)
+
+
+def test_a_terminated_flow_stops_the_server_that_it_started(project: Path, tmp_path: Path) -> None:
+    environment = _environment("") | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    flow, _ = _in_the_middle(project, environment)
+    below = psutil.Process(flow.pid).children(recursive=True)
+    assert any("uvicorn" in " ".join(process.cmdline()) for process in below)
+    flow.terminate()
+    assert flow.wait(60) == 143
+    assert not psutil.wait_procs(below, timeout=30)[1]
