@@ -90,7 +90,7 @@ def kills(root: Path) -> None:
     print(f"{killed} kills within {seconds:.0f} s of work: same bytes: {same}; left in the folder: {left}")
 
 
-def workers(root: Path, files: int = 8) -> None:
+def workers(root: Path, files: int = 24) -> None:
     """Seconds of a folder with one Ray worker and with two, in turns, loading the model in each turn included."""
     from stages.engine import start_ray
     from stages.restore import run
@@ -102,7 +102,7 @@ def workers(root: Path, files: int = 8) -> None:
     params = RestoreParams.model_validate(OPTIONS.model_dump())
     seconds: dict[int, list[float]] = {1: [], 2: []}
     start_ray(2)
-    for turn, count in enumerate((2, 1, 2, 1)):
+    for turn, count in enumerate((2, 1, 2)):
         began = time.monotonic()
         reports = run(root / "many", root / f"run-{turn}", model, params, EngineParams(workers=count))
         seconds[count].append(time.monotonic() - began)
