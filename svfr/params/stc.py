@@ -22,6 +22,7 @@ class STCNetworkParams(Section):
     layers: int = Field(0, ge=0)
     feedforward: int = Field(512, ge=1)
     norm_groups: int = Field(32, ge=1)
+    space: Literal[8, 4, 2] = 8  # pixels a side of one latent
     fusion: Literal["add", "conv", "fft"] = "add"  # of both codes of a place; BFVR-STC Table 4b
 
 

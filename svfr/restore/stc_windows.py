@@ -21,7 +21,7 @@ from svfr.diffusion.request import check_frames
 from svfr.diffusion.windows import WindowFeed, check_window, linear_starts
 from svfr.errors import UserError
 from svfr.models.stc import VQGAN
-from svfr.models.stc.autoencoder import SPACE, TIME
+from svfr.models.stc.autoencoder import TIME
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ class WindowedSTC:
     tile_overlap: int = 0
 
     def __post_init__(self) -> None:
-        if self.window < TIME or self.window % TIME or self.tile < SPACE or self.tile % SPACE:
-            raise UserError(f"window {self.window}, tile {self.tile}: an even window and a multiple of 8 are needed")
+        space = self.network.config.space
+        if self.window < TIME or self.window % TIME or self.tile < space or self.tile % space:
+            raise UserError(
+                f"window {self.window}, tile {self.tile}: an even window and a multiple of {space} are needed"
+            )
         check_window(self.tile, self.tile_overlap)
 
     @torch.no_grad()
@@ -79,9 +82,10 @@ class WindowedSTC:
         return self.network.config.legacy_residual
 
     def _tiles(self, frames_T3HW: Tensor) -> Tensor:
-        """Frames in [0,1] restored tile by tile; sides are filled up to multiples of 8 by repeating the border."""
+        """Frames in [0,1] restored tile by tile; sides are filled up to whole latents by repeating the border."""
         height, width = frames_T3HW.shape[2:]
-        padded = F.pad(frames_T3HW, (0, -width % SPACE, 0, -height % SPACE), mode="replicate")
+        space = self.network.config.space
+        padded = F.pad(frames_T3HW, (0, -width % space, 0, -height % space), mode="replicate")
         rows, columns = (linear_starts(side, self.tile, self.tile_overlap) for side in padded.shape[2:])
         total, weight = torch.zeros_like(padded), torch.zeros(padded.shape[2:])
         for y in rows:

@@ -1,6 +1,7 @@
 """Encoder and decoder of the 3D-VQGAN (BFVR-STC, Sec. 3.2): 8 x smaller in space, 2 x in time, not causal.
 
-Blocks are numbered as in the released checkpoints, `encoder.blocks.N` and `generator.blocks.N`.
+Blocks are numbered as in the released checkpoints, `encoder.blocks.N` and `generator.blocks.N`. Networks of our own may
+have finer latents, `space` = 4 or 2 pixels a side: the deepest levels then halve nothing, with the same tensors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from torch import Tensor, nn
 from svfr.models.stc.attention import AttnBlock
 from svfr.models.stc.norms import group_norm
 
-SPACE, TIME = 8, 2  # pixels and frames to one latent
+SPACES, TIME = (8, 4, 2), 2  # pixels a side, the released number first, and frames to one latent
+
+
+def _factors(space: int) -> tuple[int, int]:
+    """By what the second and the third level divide H and W; the first one always halves."""
+    return min(2, space // 2), max(1, space // 4)
 
 
 class ResBlock(nn.Module):
@@ -46,11 +52,11 @@ class Downsample(nn.Module):
 
 
 class Downsample2D(nn.Module):
-    """Halves H and W, frame by frame."""
+    """Divides H and W by `factor`, frame by frame."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, factor: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(width, width, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        self.conv = nn.Conv3d(width, width, (1, 3, 3), stride=(1, factor, factor), padding=(0, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -70,17 +76,18 @@ class Upsample(nn.Module):
 
 
 class Encoder(nn.Module):
-    """RGB video (B,3,T,H,W) in [0,1] -> latent z (B,embedding,T/2,H/8,W/8)."""
+    """RGB video (B,3,T,H,W) in [0,1] -> latent z (B,embedding,T/2,H/space,W/space)."""
 
-    def __init__(self, channels: int, embedding: int, groups: int) -> None:
+    def __init__(self, channels: int, embedding: int, groups: int, space: int) -> None:
         super().__init__()
+        second, third = _factors(space)
         c1, c2, c4, c8 = (channels * factor for factor in (1, 2, 4, 8))
         res, attention = partial(ResBlock, groups=groups), partial(AttnBlock, groups=groups)
         self.blocks = nn.Sequential(
             nn.Conv3d(3, c1, 3, padding=1),
             *(res(c1, c1), res(c1, c1), Downsample(c1)),
-            *(res(c1, c2), res(c2, c2), Downsample2D(c2)),
-            *(res(c2, c4), res(c4, c4), Downsample2D(c4)),
+            *(res(c1, c2), res(c2, c2), Downsample2D(c2, second)),
+            *(res(c2, c4), res(c4, c4), Downsample2D(c4, third)),
             *(res(c4, c8), attention(c8), res(c8, c8), attention(c8)),
             *(res(c8, c8), attention(c8), res(c8, c8)),
             group_norm(c8, groups),
@@ -92,18 +99,22 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Quantised latent (B,embedding,T',h,w) -> RGB video (B,3,2T',8h,8w) in [0,1]. Attention stays at latent size."""
+    """Quantised latent (B,embedding,T',h,w) -> RGB video (B,3,2T',space*h,space*w) in [0,1].
 
-    def __init__(self, channels: int, embedding: int, groups: int) -> None:
+    Attention stays at latent size.
+    """
+
+    def __init__(self, channels: int, embedding: int, groups: int, space: int) -> None:
         super().__init__()
+        second, third = _factors(space)
         c1, c2, c4, c8 = (channels * factor for factor in (1, 2, 4, 8))
         res, attention = partial(ResBlock, groups=groups), partial(AttnBlock, groups=groups)
         self.blocks = nn.Sequential(
             nn.Conv3d(embedding, c8, 3, padding=1),
             *(res(c8, c8), attention(c8), res(c8, c8)),
             *(res(c8, c8), attention(c8), res(c8, c8), attention(c8)),
-            *(res(c8, c4), attention(c4), res(c4, c4), attention(c4), Upsample(c4, (1, 2, 2))),
-            *(res(c4, c2), res(c2, c2), Upsample(c2, (1, 2, 2))),
+            *(res(c8, c4), attention(c4), res(c4, c4), attention(c4), Upsample(c4, (1, third, third))),
+            *(res(c4, c2), res(c2, c2), Upsample(c2, (1, second, second))),
             *(res(c2, c1), res(c1, c1), Upsample(c1, (2, 2, 2))),
             group_norm(c1, groups),
             nn.Conv3d(c1, 3, 3, padding=1),

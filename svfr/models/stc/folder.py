@@ -17,7 +17,6 @@ from svfr.artifacts import sha256_file
 from svfr.errors import UserError
 from svfr.models.folder import FORMAT, STC, verify_model_folder, write_model_folder
 from svfr.models.loading import load_strict, read_checkpoint, read_state
-from svfr.models.stc.autoencoder import SPACE
 from svfr.models.stc.network import VQGAN, build_stc, config_of
 from svfr.models.stc.official import layers_in, tensors_of, variant_of
 
@@ -40,7 +39,7 @@ def save_stc_folder(folder: Path, network: VQGAN, *, window: int, trained: dict[
         "family": STC,
         "stc": config_of(network),
         "tasks": _TASKS[config.variant],
-        "image_size": SPACE * side,
+        "image_size": config.space * side,
         "window": window,
         "sampler": {"steps": 1, "overlap": window // 3},
         "trained": trained,

@@ -59,7 +59,7 @@ def positions(table_LC: Tensor, height: int, width: int) -> Tensor:
     if side * side != rows:
         raise UserError(
             f"{rows} position embeddings are no square, so they cannot be resized to {height} x {width}: "
-            f"give frames of {rows} latents (8 x 8 pixels each)"
+            f"give frames of {rows} latents"
         )
     grid = table_LC.float().T.reshape(1, -1, side, side)
     resized = F.interpolate(grid, (height, width), mode="bicubic", align_corners=False)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from svfr.errors import UserError
-from svfr.models.stc.autoencoder import SPACE, TIME, Decoder, Encoder
+from svfr.models.stc.autoencoder import SPACES, TIME, Decoder, Encoder
 from svfr.models.stc.fusion import Fusion
 from svfr.models.stc.lookup import Layer, positions, predictor
 from svfr.models.stc.official import Variant, load_official
@@ -21,7 +21,7 @@ HEADS_LAYERS: dict[str, tuple[int, int]] = {"bfvr": (2, 9), "deflicker": (4, 6),
 
 
 class STCOutput(NamedTuple):
-    """`video` (B,3,T,H,W) in [0,1]; `idx_s`, `idx_t` (B*T/2,H*W/64): the codes it was decoded from, frame by frame."""
+    """`video` (B,3,T,H,W) in [0,1]; `idx_s`, `idx_t` (B*T/2,H*W/space^2): the codes it was decoded from."""
 
     video: Tensor
     idx_s: Tensor
@@ -43,6 +43,7 @@ class STCConfig:
     feedforward: int = 512
     norm_groups: int = 32
     fusion: Fusion = "add"
+    space: int = 8  # pixels a side of one latent
     unused: bool = False
 
     def __post_init__(self) -> None:
@@ -52,6 +53,8 @@ class STCConfig:
         for name in sizes:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: at least 1 is needed")
+        if self.space not in SPACES:
+            raise UserError(f"space is {self.space}: a latent has {' or '.join(map(str, SPACES))} pixels a side")
         heads, layers = self.transformer
         if heads < 0 or layers < 0 or (layers and self.embedding % heads):
             raise UserError(f"{heads} heads do not divide an embedding of {self.embedding} in {layers} layers")
@@ -69,7 +72,7 @@ class VQGAN(nn.Module):
     def __init__(self, config: STCConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = (config.channels, config.embedding, config.norm_groups)
+        sizes = (config.channels, config.embedding, config.norm_groups, config.space)
         self.encoder = Encoder(*sizes)
         self.quantize = Quantiser(config.codes, config.embedding, config.norm_groups, config.fusion)
         self.generator = Decoder(*sizes)
@@ -80,17 +83,17 @@ class VQGAN(nn.Module):
         return self.quantize.embedding_s.weight
 
     def encode(self, video: Tensor) -> Tensor:
-        """Video (B,3,T,H,W) in [0,1] -> z (B,C,T/2,H/8,W/8) in the weights' dtype.
+        """Video (B,3,T,H,W) in [0,1] -> z (B,C,T/2,H/space,W/space) in the weights' dtype.
 
-        Raises `UserError` unless T is even and H and W are multiples of 8.
+        Raises `UserError` unless T is even and H and W are multiples of `space`.
         """
-        _check_video(video)
+        _check_video(video, self.config.space)
         return self.encoder(video.to(self.codebook))
 
     def forward(self, video: Tensor) -> STCOutput:
         """Reconstructs the video from its nearest codes; the gradient passes the codebooks straight through.
 
-        Raises `UserError` unless T is even and H and W are multiples of 8.
+        Raises `UserError` unless T is even and H and W are multiples of `space`.
         """
         z = self.encode(video)
         z_q, idx_s, idx_t = self.quantize(z)
@@ -137,7 +140,7 @@ class CodeRestorer(VQGAN):
         position embeddings are resized.
 
         With legacy_residual the result depends on T, and on the other items of a batch, as the released one does.
-        Raises `UserError` unless T is even and H and W are multiples of 8.
+        Raises `UserError` unless T is even and H and W are multiples of `space`.
         """
         z = self.encode(video)
         idx_s, idx_t = (logits.argmax(-1) for logits in self.logits(z))
@@ -173,13 +176,13 @@ def _look_up(query_BCTHW: Tensor, layers: nn.ModuleList, position_LC: Tensor) ->
     return x
 
 
-def _check_video(video: Tensor) -> None:
+def _check_video(video: Tensor, space: int) -> None:
     if video.ndim != 5 or video.shape[1] != 3 or 0 in video.shape:
         raise UserError(f"a video (B,3,T,H,W) is needed, got {tuple(video.shape)}")
     t, h, w = video.shape[2:]
-    if t % TIME or h % SPACE or w % SPACE:
+    if t % TIME or h % space or w % space:
         raise UserError(
-            f"{t} frames of {w} x {h} pixels: the number of frames must be even and both sides multiples of {SPACE}: "
+            f"{t} frames of {w} x {h} pixels: the number of frames must be even and both sides multiples of {space}: "
             "repeat the last frame, pad or resize the picture"
         )
     if not video.is_floating_point():

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from svfr.errors import UserError
 from svfr.models.stc import VQGAN, CodeRestorer, STCConfig, build_stc
-from svfr.models.stc.autoencoder import SPACE
 from svfr.models.stc.folder import load_stc_folder
 from svfr.models.stc.quantiser import rows_of
 from svfr.params import STCNetworkParams, STCPredictorParams, STCVqganParams
@@ -106,11 +105,11 @@ def start_stage_two(sizes: STCNetworkParams, params: STCPredictorParams, folder:
 
 
 def stc_config(sizes: STCNetworkParams, side: int, *, stage1: bool) -> STCConfig:
-    """The network's sizes for frames of `side` pixels. Raises `UserError` for sides that are no multiple of 8."""
-    if side % SPACE:
-        raise UserError(f"frames of {side} pixels: the side must be a multiple of {SPACE}; set size")
+    """The network's sizes for frames of `side` pixels. Raises `UserError` for sides that are no multiple of `space`."""
+    if side % sizes.space:
+        raise UserError(f"frames of {side} pixels: the side must be a multiple of {sizes.space}; set size")
     given = sizes.model_dump(exclude={"variant"})
-    return STCConfig("stage1" if stage1 else sizes.variant, tokens=(side // SPACE) ** 2, **given)
+    return STCConfig("stage1" if stage1 else sizes.variant, tokens=(side // sizes.space) ** 2, **given)
 
 
 def seeded(config: STCConfig, seed: int) -> VQGAN:
@@ -121,11 +120,11 @@ def seeded(config: STCConfig, seed: int) -> VQGAN:
 
 
 def _side(network: VQGAN) -> int:
-    return SPACE * round(network.config.tokens**0.5)
+    return network.config.space * round(network.config.tokens**0.5)
 
 
 def _check_start(network: VQGAN, vqgan: VQGAN) -> None:
-    for name in ("channels", "embedding", "codes", "norm_groups", "fusion"):
+    for name in ("channels", "embedding", "codes", "norm_groups", "fusion", "space"):
         own, found = getattr(network.config, name), getattr(vqgan.config, name)
         if own != found:
             raise UserError(f"stage I was trained with {name} {found}, stc.network asks for {own}: train stage I again")

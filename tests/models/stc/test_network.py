@@ -126,6 +126,19 @@ def test_position_embeddings_are_resized_for_other_sizes(tiny: Any) -> None:
         positions(torch.zeros(15, 3), 4, 4)
 
 
+@pytest.mark.parametrize("space", [8, 4, 2])
+def test_latents_may_be_finer_with_the_same_tensors(tiny: Any, space: int) -> None:
+    network = build_stc("bfvr", **tiny, space=space)
+    video = torch.rand(1, 3, 4, 16, 24)
+    assert network.encode(video).shape == (1, 16, 2, 16 // space, 24 // space)
+    out = network(video)
+    assert out.video.shape == video.shape
+    assert out.idx_s.shape == (2, 16 * 24 // space**2)
+    assert shapes_of(network) == shapes_of(build_stc("bfvr", **tiny))
+    with pytest.raises(UserError, match=f"both sides multiples of {space}:"):
+        network(torch.rand(1, 3, 2, 16, 17))
+
+
 @pytest.mark.parametrize(
     ("video", "message"),
     [
@@ -151,6 +164,7 @@ def test_bad_videos_are_refused_in_one_line(tiny: Any, variant: Any, video: torc
         ("bfr", {}, "unknown STC variant 'bfr'"),
         ("bfvr", {"heads": 3}, "3 heads do not divide"),
         ("bfvr", {"tokens": 0}, "tokens is 0"),
+        ("bfvr", {"space": 16}, "space is 16: a latent has 8 or 4 or 2 pixels a side"),
         ("bfvr", {"width": 3}, "unknown size width"),
     ],
 )

@@ -57,6 +57,11 @@ def test_another_number_of_tokens_is_refused(tiny: Any, state: Any) -> None:
         build_stc("bfvr", **{**tiny, "tokens": 64}).load_official(state)
 
 
+def test_finer_latents_than_the_released_are_refused(tiny: Any, state: Any) -> None:
+    with pytest.raises(UserError, match="latents of 8 pixels a side, this one of 4"):
+        build_stc("bfvr", **tiny, space=4).load_official(state)
+
+
 @pytest.mark.parametrize("damage", ["missing", "surplus", "shape", "nan", "not tensors"])
 def test_loading_is_strict(tiny: Any, state: Any, damage: str) -> None:
     state = dict(state)
