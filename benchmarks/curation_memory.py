@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from stages import faces
-from stages.engine import Result, Worker
+from stages.actor import Result, Worker
 from stages.layout import Layout
 from svfr.params import load_params
 from svfr.tables import CLIPS, VIDEOS, Row, write_table

@@ -92,7 +92,7 @@ def kills(root: Path) -> None:
 
 def workers(root: Path, files: int = 24) -> None:
     """Seconds of a folder with one Ray worker and with two, in turns, loading the model in each turn included."""
-    from stages.engine import start_ray
+    from stages.cluster import start_ray
     from stages.restore import run
 
     model = sample_model(root)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stages.engine import Item, Result, Worker, map_items
+from stages.actor import Item, Result, Worker
+from stages.engine import map_items
 from stages.entry import main, require_rows
 from stages.layout import Layout
 from stages.media import media_path, store_path, write_media_shards

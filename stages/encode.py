@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.engine import Item, Outcome, Result, Worker, map_items
+from stages.actor import Item, Result, Worker
+from stages.engine import Outcome, map_items
 from stages.entry import main, require_rows
 from stages.layout import Layout
 from svfr.degrade import Recipe, apply_recipe

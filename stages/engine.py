@@ -8,56 +8,24 @@ takes its item into the rejects and is replaced.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import resource
 import shutil
 import socket
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.actor import RESULT, Actor, Item, Result, Worker
+from stages.cluster import start_ray
 from stages.serving import remote_tools, start_servers
 from svfr.artifacts import ItemCache, digest_of, disk_errors
-from svfr.errors import ItemError, PassingError, UserError
+from svfr.errors import UserError
 from svfr.params import EngineParams
 from svfr.progress import Progress
 from svfr.tables import Row, reject
-
-
-@dataclass(frozen=True)
-class Item:
-    """One unit of work: `id` names it in tables, `fingerprint` is everything its result depends on, JSON-able.
-
-    The worker gets `payload` with one key more: `scratch`, a folder that is its own until the result is stored.
-    """
-
-    id: str
-    fingerprint: Any
-    payload: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a worker makes of one item: table rows, named media files, and rejects of parts of the item.
-
-    `large` are files that the worker has on disk, so as not to hold them all; they come back among `files`, each read
-    from the cache when it is asked for.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    rejects: list[Row] = field(default_factory=list)
-    large: Mapping[str, Path] = field(default_factory=dict)
-
-
-Worker = Callable[[dict[str, Any]], Result]
-_RESULT = "result.json"
 
 
 @dataclass
@@ -74,8 +42,8 @@ class Outcome:
             entry = self.cache.open(self.keys[item_id])
             if entry is None:
                 raise UserError(f"cache entry of item {item_id} vanished from {self.cache.root}: run the stage again")
-            meta = json.loads(entry[_RESULT])
-            del entry.places[_RESULT]
+            meta = json.loads(entry[RESULT])
+            del entry.places[RESULT]
             yield item_id, Result(meta["rows"], entry, meta["rejects"])
 
 
@@ -105,7 +73,7 @@ def map_items(
         if entry is None:
             todo.append((item, key))
         else:
-            _take(outcome, stage, item.id, key, json.loads(entry[_RESULT]).get("error"))
+            _take(outcome, stage, item.id, key, json.loads(entry[RESULT]).get("error"))
     outcome.executed = len(todo)
     with Progress(stage, len(items)) as progress:
         progress.advance(len(items) - len(todo), note="(cached)" if len(todo) < len(items) else "")
@@ -164,65 +132,6 @@ def _take(outcome: Outcome, stage: str, item_id: str, key: str, error: tuple[str
         outcome.failed.append(reject(stage, item_id, error[0], error[1]))
 
 
-class _Actor:
-    """Lives in a Ray worker process. Knows its worker and the cache."""
-
-    def __init__(self, build: Callable[[], Worker], cache: ItemCache, scratch: Path, memory: int) -> None:
-        self.cache, self.scratch, self.memory = cache, scratch, memory
-        self.worker: Worker | None = None
-        self.build = build
-
-    def load(self) -> None:
-        """Builds the worker; its errors are those of the run, not of an item. Then bounds what items may add."""
-        self.worker = self.build()
-        if self.memory and sys.platform == "linux":
-            limit = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + self.memory
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-    def run(self, item: Item, key: str) -> tuple[str, str] | None:
-        """Executes one item; returns None or (reason, message). Refusals are cached, surprises are not."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
-            return self._run(item, key, scratch)
-
-    def _run(self, item: Item, key: str, scratch: str) -> tuple[str, str] | None:
-        assert self.worker is not None
-        try:
-            result = self.worker({**item.payload, "scratch": scratch})
-            meta = json.dumps({"rows": result.rows, "rejects": result.rejects}, allow_nan=False)
-        except ItemError as error:
-            if not isinstance(error, PassingError):
-                self.cache.put(key, {_RESULT: json.dumps({"error": (error.code, str(error))}).encode()})
-            return error.code, str(error)
-        except UserError:
-            raise
-        except MemoryError:
-            return "out_of_memory", "needs more memory than engine.item_memory allows"
-        except Exception as error:
-            return "error", f"{type(error).__name__}: {error}"
-        self.cache.put(key, {**result.files, **result.large, _RESULT: meta.encode()})
-        return None
-
-
-def start_ray(workers: int) -> None:
-    """Joins the cluster that `RAY_ADDRESS` names, or starts a local one on loopback without dashboard. Idempotent."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    if ray.is_initialized():
-        return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.ERROR)
-        return
-    ray.init(
-        num_cpus=max(workers, os.cpu_count() or 1),
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-    )
-
-
 @dataclass(frozen=True)
 class _Job:
     """An item that `actor` has been working on since `began` (monotonic seconds)."""
@@ -234,7 +143,7 @@ class _Job:
 
 
 def _outcome_of(ref: Any) -> tuple[bool, tuple[str, str] | None]:
-    """Whether the actor lives on, and what `_Actor.run` returned. Raises the `UserError` that ended the worker."""
+    """Whether the actor lives on, and what `Actor.run` returned. Raises the `UserError` that ended the worker."""
     import ray
     from ray.exceptions import RayActorError, RayTaskError
 
@@ -260,7 +169,7 @@ def _run(
 
     start_ray(engine.workers)
     threads = {"env_vars": {"OMP_NUM_THREADS": str(engine.threads)}}
-    remote = ray.remote(num_cpus=1, num_gpus=engine.gpus_per_worker, runtime_env=threads)(_Actor)
+    remote = ray.remote(num_cpus=1, num_gpus=engine.gpus_per_worker, runtime_env=threads)(Actor)
     # address space says little about a process that maps a GPU
     memory = 0 if engine.gpus_per_worker else int(engine.item_memory * 2**30)
     timeout = ("timeout", f"took longer than engine.item_timeout = {engine.item_timeout:g} s")

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.engine import Item, Outcome, map_items
+from stages.actor import Item
+from stages.engine import Outcome, map_items
 from stages.entry import main, require_rows
 from stages.eval_figures import contact_sheet, psnr_chart, psnr_csv
 from stages.eval_summary import (

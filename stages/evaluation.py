@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.engine import Result, Worker
+from stages.actor import Result, Worker
 from stages.eval_summary import DEGRADED, MODEL, TRUTH, task_name
 from svfr.degrade import Recipe, apply_recipe, recipe_mask
 from svfr.diffusion.selfref import sharpness

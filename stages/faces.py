@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.engine import Item, Outcome, Result, Worker, map_items
+from stages.actor import Item, Result, Worker
+from stages.engine import Outcome, map_items
 from stages.entry import funnel, main, require_rows
 from stages.face_clips import Tools, measure
 from stages.face_filters import MEASURED, NEAR_DUPLICATE, TRACK, judge, measuring_options

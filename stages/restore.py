@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.engine import Item, Result, Worker, map_items
+from stages.actor import Item, Result, Worker
+from stages.engine import map_items
 from svfr.errors import UserError
 from svfr.params import EngineParams, RestoreOptions, RestoreParams, load_params
 from svfr.restore.batch import Order, failed, options_of, plan, restore_one

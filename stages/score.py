@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.engine import Item, Result, Worker, map_items
+from stages.actor import Item, Result, Worker
+from stages.engine import map_items
 from stages.entry import funnel, main, require_rows
 from stages.layout import Layout
 from svfr.params import Params, ScoreParams

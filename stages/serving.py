@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from stages.cluster import start_ray
 from svfr.errors import PassingError
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -58,8 +59,6 @@ class RemoteTool:
 def start_servers(make: Callable[[], Any], count: int, gpus: float, threads: int) -> tuple[list[Any], Any]:
     """The actors, and what each holds. Raises what `make` raises."""
     import ray
-
-    from stages.engine import start_ray
 
     start_ray(count)
     settings: dict[str, Any] = {"num_cpus": 0, "num_gpus": gpus, "max_restarts": 3, "max_task_retries": 1}

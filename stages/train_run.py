@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from stages.engine import start_ray
+from stages.cluster import start_ray
 from stages.train_follow import Follower
 from stages.train_log import MlflowLog
 from svfr.artifacts import write_text

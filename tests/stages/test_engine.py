@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from stages.engine import Item, Outcome, Result, Worker, map_items
+from stages.actor import Item, Result, Worker
+from stages.engine import Outcome, map_items
 from svfr.errors import ItemError, PassingError, UserError
 from svfr.params import EngineParams
 
