@@ -19,9 +19,9 @@ from svfr.restore.stc_windows import WindowedSTC, legacy_stretch
 SIZES = {"channels": 8, "embedding": 16, "codes": 32, "heads": 2, "layers": 1, "tokens": 16, "norm_groups": 4}
 
 
-def network(variant: str = "bfvr", *, legacy: bool = False) -> VQGAN:
+def network(variant: str = "bfvr", *, legacy: bool = False, space: int = 8) -> VQGAN:
     torch.manual_seed(0)
-    return build_stc(variant, **SIZES, legacy_residual=legacy).eval()  # type: ignore[arg-type]
+    return build_stc(variant, **SIZES, legacy_residual=legacy, space=space).eval()  # type: ignore[arg-type]
 
 
 class Echo(VQGAN):
@@ -34,8 +34,8 @@ class Echo(VQGAN):
         return SimpleNamespace(video=video)
 
 
-def echo(legacy: bool = False) -> Echo:
-    made = Echo(network(legacy=legacy).config)
+def echo(legacy: bool = False, space: int = 8) -> Echo:
+    made = Echo(network(legacy=legacy, space=space).config)
     made.shown = []
     return made
 
@@ -52,6 +52,16 @@ def test_every_length_and_size_comes_back_in_order(count: int, height: int, widt
     got = restored(WindowedSTC(one, 8, 32, 4), frames, 3, piece=5)
     assert torch.allclose(got, frames, atol=1e-5)
     assert all(t % 2 == 0 and t <= 8 and h % 8 == 0 and h <= 32 and w % 8 == 0 and w <= 32 for t, h, w in one.shown)
+
+
+def test_finer_latents_need_less_filling(tmp_path: Path) -> None:
+    frames = torch.rand(4, 3, 20, 18) * 2 - 1
+    fine = echo(space=4)
+    assert torch.allclose(restored(WindowedSTC(fine, 8, 32), frames, 3), frames, atol=1e-5)
+    assert fine.shown == [(4, 20, 20)]
+    assert save_stc_folder(tmp_path / "fine", network(space=4), window=8, trained={})["image_size"] == 16
+    with pytest.raises(UserError, match="a multiple of 4 are needed"):
+        WindowedSTC(fine, 8, 30)
 
 
 def test_pieces_do_not_matter_and_the_legacy_network_always_sees_whole_windows() -> None:

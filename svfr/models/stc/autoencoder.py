@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from svfr.models.stc.attention import AttnBlock
 from svfr.models.stc.norms import group_norm
 
-SPACES, TIME = (8, 4, 2), 2  # pixels a side, the released number first, and frames to one latent
+SPACE, TIME = 8, 2  # pixels a side and frames of a released latent
+SPACES = (SPACE, 4, 2)  # what networks of our own may have
 
 
 def _factors(space: int) -> tuple[int, int]:

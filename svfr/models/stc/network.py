@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from svfr.errors import UserError
-from svfr.models.stc.autoencoder import SPACES, TIME, Decoder, Encoder
+from svfr.models.stc.autoencoder import SPACE, SPACES, TIME, Decoder, Encoder
 from svfr.models.stc.fusion import Fusion
 from svfr.models.stc.lookup import Layer, positions, predictor
 from svfr.models.stc.official import Variant, load_official
@@ -43,7 +43,7 @@ class STCConfig:
     feedforward: int = 512
     norm_groups: int = 32
     fusion: Fusion = "add"
-    space: int = 8  # pixels a side of one latent
+    space: int = SPACE  # pixels a side of one latent
     unused: bool = False
 
     def __post_init__(self) -> None:

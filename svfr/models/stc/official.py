@@ -9,7 +9,7 @@ from torch import Tensor
 
 from svfr.errors import UserError
 from svfr.models.loading import check_state, load_strict, shapes_of
-from svfr.models.stc.autoencoder import SPACES
+from svfr.models.stc.autoencoder import SPACE
 from svfr.models.stc.unused import UNUSED
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def _check_variant(module: VQGAN, state: Mapping[str, Tensor]) -> None:
             f"this checkpoint is {_describe(found)}, the network is {module.config.variant} of {layers} layers: "
             f"build it with build_stc({_RELEASED.get(found, 'layers=' + str(found))!r})"
         )
-    if module.config.space != SPACES[0]:
+    if module.config.space != SPACE:
         raise UserError(
-            f"the released networks have latents of {SPACES[0]} pixels a side, this one of {module.config.space}"
+            f"the released networks have latents of {SPACE} pixels a side, this one of {module.config.space}"
         )
     rows = len(state["position_emb_s"]) if "position_emb_s" in state else 0
     if layers and rows and rows != module.config.tokens:

@@ -114,9 +114,10 @@ def test_unusable_inputs_are_named(stc: Configure, stage: str, changes: dict[str
         train(stc(stage, **changes))
 
 
-def test_another_stage_one_is_refused(stc: Configure, vqgan: STCTrainConfig) -> None:
-    with pytest.raises(UserError, match=r"stage I was trained with codes 32, stc\.network asks for 64"):
-        train(stc("predictor", network={"codes": 64}))
+@pytest.mark.parametrize(("size", "own", "asked"), [("codes", 32, 64), ("space", 8, 4)])
+def test_another_stage_one_is_refused(stc: Configure, vqgan: STCTrainConfig, size: str, own: int, asked: int) -> None:
+    with pytest.raises(UserError, match=rf"stage I was trained with {size} {own}, stc\.network asks for {asked}"):
+        train(stc("predictor", network={size: asked}))
 
 
 def test_networks_that_are_absent_end_the_run(stc: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
