@@ -29,13 +29,18 @@ Path(sys.argv[1] + ".new").write_text(f"{os.getpid()} {child.pid}")
 os.replace(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(120 if "stay" in sys.argv else 0)
 """
-ASKER = "import sys; from flows.child import run_child; run_child(sys.argv[1:])"
+ASKER = """
+import signal, sys
+from flows.child import run_child
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with SIGINT ignored
+run_child(sys.argv[1:])
+"""
 
 
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before it was opened, or before it was read
         return False
 
 
@@ -64,7 +69,7 @@ def test_nothing_is_left_when_the_asker_is_ended(tmp_path: Path, number: int, ki
     asker, pids = _ask(tmp_path)
     assert all(map(_alive, pids))
     kill(asker.pid, number)
-    asker.wait()
+    asker.wait(60)  # the command by itself takes longer
     assert _wait(lambda: not any(map(_alive, pids)))
 
 
@@ -73,7 +78,7 @@ def test_a_command_that_ignores_sigterm_is_ended_by_force(tmp_path: Path) -> Non
     asker, pids = _ask(tmp_path, "leader")
     began = time.monotonic()
     asker.kill()
-    asker.wait()
+    asker.wait(60)  # the command by itself takes longer
     assert _wait(lambda: not any(map(_alive, pids)))
     assert time.monotonic() - began > 5  # it was asked first
 
