@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -18,7 +19,7 @@ class Progress:
         self.label, self.total, self.unit, self.every = label, total, unit, every
         self.done = 0
         self._start = time.monotonic()
-        self._printed = 0.0
+        self._printed = -math.inf  # the clock may be near 0, on a machine that has just started
         self._terminal = sys.stderr.isatty()
 
     def __enter__(self) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from svfr.progress import Progress
 
 
 def test_lines_are_rare_and_the_last_state_is_always_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("faces", 1000, "videos", every=3600) as progress:
+    with Progress("faces", 1000, "videos", every=math.inf) as progress:
         for number in range(1000):
             progress.advance(note=f"v{number}")
     out, err = capsys.readouterr()
@@ -27,7 +28,7 @@ def _fail(progress: Progress) -> None:
 
 
 def test_a_failure_and_no_work_at_all_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), Progress("score", 3, every=3600) as progress:
+    with pytest.raises(ZeroDivisionError), Progress("score", 3, every=math.inf) as progress:
         _fail(progress)
     assert capsys.readouterr().err.splitlines()[-1].startswith("score: 2/4 items")
     with Progress("score", 0):
