@@ -42,7 +42,7 @@ def repository(tmp_path: Path) -> Path:
     train = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"] | {"cmd": "python trace.py"}
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": train}}))
     (root / "trace.py").write_text(_TRACE)
-    for name in ("params.yaml", ".gitignore"):
+    for name in ("params.yaml", ".gitignore", ".dvcignore"):
         (root / name).write_text((ROOT / name).read_text())
     for name in train["deps"]:
         file = root / name if Path(name).suffix else root / name / "file"
@@ -72,3 +72,11 @@ def test_a_sweep_of_the_lambdas_is_a_list_of_experiments_with_their_figures(repo
                 metrics = state["data"]["metrics"]["reports/train/metrics.json"]["data"]
                 found[state["name"]] = (params["lambda_ulr"], params["lambda_prior"], metrics["loss"])
     assert found == {"ulr-0.1": (0.1, 0.05, 1.1), "ulr-0.0": (0.0, 0.05, 1.0)}
+
+
+def test_bytecode_makes_no_stage_stale(repository: Path) -> None:
+    _run("dvc repro -q", repository)
+    written = repository / "svfr" / "training" / "__pycache__" / "loop.cpython-311.pyc"
+    written.parent.mkdir()
+    written.write_bytes(b"code")
+    assert "up to date" in _run("dvc status", repository)
