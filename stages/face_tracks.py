@@ -104,10 +104,11 @@ def _candidate(video: Row, track: Track, start: int, stop: int, options: FacePar
         crops = np.tile(square_crop(boxes, width, height, options.enlarge), (len(boxes), 1))
     crop = (*crops[:, :2].min(0).tolist(), *crops[:, 2:].max(0).tolist())
     path = crops.astype(np.float32).tolist() if options.crop == "smooth" else None
-    place = {"start_frame": first, "n_frames": stop - start, "crop": [round(v, 6) for v in crop], "size": options.size}
+    # An id stands for a place, not for the last digits of a detector's arithmetic, which differ between processors.
+    corners = [round(value, 4) + 0.0 for value in crop]  # + 0.0: no -0.0
     row: Row = {
         **dict.fromkeys(CLIPS.names),
-        "clip_id": short_id([video["sha256"], place] if path is None else [video["sha256"], place, path]),
+        "clip_id": short_id([video["sha256"], first, stop - start, options.crop, options.size, corners]),
         "video_id": video["video_id"],
         "start_frame": first,
         "n_frames": stop - start,

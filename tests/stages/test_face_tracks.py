@@ -119,6 +119,21 @@ def test_boxes_are_in_pixels_of_the_source(video: Path) -> None:
         assert clip.row["duration"] == pytest.approx(clip.row["n_frames"] / 25)
 
 
+def test_the_last_digits_of_a_detector_are_in_no_id(video: Path) -> None:
+    def shifted(pixels: float) -> list[Candidate]:
+        def run(frames: list[np.ndarray]) -> list[list[Face]]:
+            corners = [
+                [(*(edge + pixels for edge in face.box), face.score) for face in all_] for all_ in detect(frames)
+            ]
+            return [[Face((x1, y1, x2, y2), score) for x1, y1, x2, y2, score in faces] for faces in corners]
+
+        return list(candidates(video, row_of(video), OPTIONS, Detector("fake", "1", run, 320, 4)))
+
+    here, elsewhere = shifted(0.3), shifted(0.3 + 1e-5)
+    assert not np.array_equal(here[0].crops, elsewhere[0].crops)
+    assert [clip.row["clip_id"] for clip in here] == [clip.row["clip_id"] for clip in elsewhere]
+
+
 def test_a_smooth_crop_follows_and_a_static_one_holds_the_whole_way(video: Path) -> None:
     static, smooth = found(video)[0], found(video, OPTIONS.model_copy(update={"crop": "smooth"}))[0]
     assert np.ptp(static.crops, axis=0).max() == 0
