@@ -31,6 +31,11 @@ class Item:
     payload: dict[str, Any]
 
 
+def clip_fingerprint(clip: Row, *read: str) -> Row:
+    """What a result depends on that is made from a stored clip: its id, its media's digest, and the columns `read`."""
+    return {name: clip[name] for name in ("clip_id", "sha256", *read)}
+
+
 @dataclass(frozen=True)
 class Result:
     """What a worker makes of one item: table rows, named media files, and rejects of parts of the item.

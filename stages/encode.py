@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.actor import Item, Result, Worker
+from stages.actor import Item, Result, Worker, clip_fingerprint
 from stages.engine import Outcome, map_items
 from stages.entry import main, require_rows
 from stages.layout import Layout
@@ -60,7 +60,8 @@ def run(params: Params, root: Path) -> None:
 
 def _item(clip: Row, views: list[Row], model: dict[str, Any]) -> Item:
     digests = {k: v for k, v in model["digests"].items() if k in ("vae.safetensors", "arcface.safetensors")}
-    fingerprint = {"clip": clip["clip_id"], "model": digests, "identity": model["identity"]["backend"], "views": views}
+    key = clip_fingerprint(clip, "n_frames", "identity", "points5")
+    fingerprint = {"clip": key, "model": digests, "identity": model["identity"]["backend"], "views": views}
     return Item(clip["clip_id"], fingerprint, {"clip": clip, "views": views})
 
 

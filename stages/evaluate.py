@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.actor import Item
+from stages.actor import Item, clip_fingerprint
 from stages.engine import Outcome, map_items
 from stages.entry import main, require_rows
 from stages.eval_figures import contact_sheet, psnr_chart, psnr_csv
@@ -106,10 +106,11 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
         raise UserError(f"evaluate: {model} does {', '.join(sorted(able)) or 'nothing'}, of which no pair is held out")
     metrics, missing = build_available(options.metrics, backends_of(options))
     missing = {name: reason.replace(f"{Path().resolve()}/", "") for name, reason in missing.items()}
-    items = [
-        Item(pair["pair_id"], {"pair": pair, "model": digest}, {"pair": pair, "clip": clips[pair["clip_id"]]})
-        for pair in pairs
-    ]
+    items = []
+    for pair in pairs:
+        clip = clips[pair["clip_id"]]
+        key = {"pair": pair, "clip": clip_fingerprint(clip, "points68"), "model": digest}
+        items.append(Item(pair["pair_id"], key, {"pair": pair, "clip": clip}))
     outcome = map_items(
         STAGE,
         Evaluator(model.resolve(), layout.shards("clips").resolve(), options, params.engine.threads),

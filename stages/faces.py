@@ -20,6 +20,7 @@ from stages.face_filters import MEASURED, NEAR_DUPLICATE, TRACK, judge, measurin
 from stages.face_tracks import candidates
 from stages.layout import Layout
 from stages.media import media_file, store_path
+from svfr.artifacts import sha256_bytes
 from svfr.errors import ItemError
 from svfr.faces.detect import build_detector
 from svfr.faces.embed import build_embedder
@@ -31,7 +32,7 @@ from svfr.quality.text import TextDetector
 from svfr.tables import Row, TableWriter, check_accounted, reject, write_table
 from svfr.video.shards import ShardWriter
 
-STAGE, VERSION = "faces", "3"
+STAGE, VERSION = "faces", "4"
 _SHARD_BYTES = 512 << 20
 Reasons = dict[str, tuple[str, str]]  # clip_id: (reason, explanation), both empty for a clip that stays
 
@@ -58,7 +59,8 @@ def run(params: Params, root: Path) -> None:
             if reason:
                 rejects.append(reject(STAGE, row["clip_id"], reason, f"{_where(row)}: {why}"))
             else:
-                place = vars(shards.add(row["clip_id"], {"mp4": result.files[f"{row['clip_id']}.mp4"]}))
+                media = result.files[f"{row['clip_id']}.mp4"]
+                place = {**vars(shards.add(row["clip_id"], {"mp4": media})), "sha256": sha256_bytes(media)}
                 kept += 1
             table.write({**row, **place, "status": "rejected" if reason else "kept", "reason": reason})
             seen.add(row["video_id"])

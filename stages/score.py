@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.actor import Item, Result, Worker
+from stages.actor import Item, Result, Worker, clip_fingerprint
 from stages.engine import map_items
 from stages.entry import funnel, main, require_rows
 from stages.layout import Layout
@@ -25,8 +25,8 @@ def run(params: Params, root: Path) -> None:
     """Writes `data/scores/`. Raises `UserError` if no clip passes, `WeightsMissing` if the metric's file is absent."""
     layout = Layout(root)
     place = ("clip_id", "shard", "offset", "size")
-    clips = [row for row in layout.read("clips", [*place, "status"]) if row["status"] == "kept"]
-    items = [Item(clip["clip_id"], clip["clip_id"], {name: clip[name] for name in place}) for clip in clips]
+    clips = [row for row in layout.read("clips", [*place, "sha256", "status"]) if row["status"] == "kept"]
+    items = [Item(clip["clip_id"], clip_fingerprint(clip), {name: clip[name] for name in place}) for clip in clips]
     # Not part of a score's identity: the threshold, which decides on a stored score; the device and the batch, with
     # which float32 scores without TF32 differ by rounding only (tests/quality: below 1e-5 between batches). Another
     # version of the backend may score differently, so it is part.

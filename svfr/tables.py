@@ -56,6 +56,7 @@ CLIPS = pa.schema(
         ("clip_id", pa.string()),
         ("video_id", pa.string()),
         *_MEDIA,
+        ("sha256", pa.string()),  # of the stored media; null, like its place, for a rejected clip
         ("start_pts", pa.int64()),  # in the source stream's time base; end is inclusive
         ("end_pts", pa.int64()),
         ("duration", pa.float64()),  # seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,18 @@ import torch
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from project_files import FRAMES, clip_row, pair_row, write_project
+from project_files import FRAMES, clip_row, moving_picture, pair_row, write_project
 
 from stages import encode
 from stages.layout import Layout
+from svfr.artifacts import sha256_bytes
 from svfr.models.folder import load_model_folder
 from svfr.models.vae import encode_mean
 from svfr.params import Params, load_params
 from svfr.tables import read_table
 from svfr.training.latents import HQ, IDENTITY, ClipLatents, lq_name
-from svfr.video.clip import decode_clip
-from svfr.video.shards import read_member
+from svfr.video.clip import decode_clip, encode_clip
+from svfr.video.shards import ShardWriter, read_member
 
 SECTIONS = ("download", "faces", "score", "degrade", "base", "train", "evaluate", "register", "restore")
 
@@ -66,6 +68,15 @@ def test_encode_stores_clean_and_degraded_latents_and_counts_everything(tmp_path
     assert stored.read(IDENTITY).shape == (1, 8, 7, 7)
     assert stored.read(lq_name("c1-1")).shape == (FRAMES, 4, 16, 16)
 
+    before = stored.read(HQ)
     first = layout.table("latents").read_bytes(), next(layout.shards("latents").iterdir()).read_bytes()
     encode.run(_params(tmp_path, lq=True), tmp_path)
     assert (layout.table("latents").read_bytes(), next(layout.shards("latents").iterdir()).read_bytes()) == first
+
+    again = encode_clip(moving_picture(1), Fraction(25), crf=40)  # the same clip, stored at another quality
+    with ShardWriter(layout.shards("clips"), "again", 1 << 30) as writer:
+        change = {**vars(writer.add("c1", {"mp4": again})), "sha256": sha256_bytes(again)}
+    layout.write("clips", [row | (change if row["clip_id"] == "c1" else {}) for row in layout.read("clips")], [])
+    encode.run(_params(tmp_path, lq=True), tmp_path)
+    rows = {row["clip_id"]: row for row in layout.read("latents")}
+    assert not torch.equal(ClipLatents.open(layout.shards("latents"), rows["c1"]).read(HQ), before)

@@ -19,9 +19,9 @@ class _StopError(Exception):
     """Ends the stage where the items would be handed out."""
 
 
-def handed_out(monkeypatch: pytest.MonkeyPatch, options: ScoreParams) -> dict[str, Any]:
+def handed_out(monkeypatch: pytest.MonkeyPatch, options: ScoreParams, sha256: str = "0") -> dict[str, Any]:
     """What the stage gives to the engine for one kept and one rejected clip."""
-    row = {"shard": "0.tar", "offset": 512, "size": 3}
+    row = {"shard": "0.tar", "offset": 512, "size": 3, "sha256": sha256}
     rows = [{"clip_id": "a", "status": "kept", **row}, {"clip_id": "b", "status": "rejected", **row}]
     seen: dict[str, Any] = {}
 
@@ -47,6 +47,8 @@ def test_only_what_changes_a_score_is_in_its_cache_key(monkeypatch: pytest.Monke
     assert handed_out(monkeypatch, same)["params"] == key
     for change in ({"metric": "niqe"}, {"backend": "torchmetrics"}, {"regressor": "koniq"}, {"frames": 6}):
         assert handed_out(monkeypatch, base.model_copy(update=change))["params"] != key
+    whole, coarser = (handed_out(monkeypatch, base, sha256)["items"][0].fingerprint for sha256 in ("0", "1"))
+    assert whole != coarser  # the same clip, stored at another quality
     monkeypatch.setattr(score, "backend_version", lambda backend: "0.0.0")
     assert handed_out(monkeypatch, base)["params"] != key
 
