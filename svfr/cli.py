@@ -39,30 +39,34 @@ Model = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")]
+References = Annotated[
+    list[str] | None,
+    typer.Option(help="A clear photo of a person; again for others. N=photo.jpg: of person N of the report."),
+]
+DriftLimit = Annotated[
+    float, typer.Option(help="New reference where the identity distance to the old one exceeds this; 0 = never.")
+]
+Auto = Annotated[bool, typer.Option("--auto", help="Choose the tasks: color for grey input, inpaint for a mask.")]
 
 
 @app.command(epilog="Example: svfr restore old.mp4 new.mp4 --model models/svfr --tasks bfr,color")
 def restore(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(help="Video, picture, a folder of them, list (.txt) or manifest (.csv).")],
     destination: Annotated[Path, typer.Argument(help="Output file; a folder if the input is many.")],
     model: Model = Path("models/svfr"),
     tasks: Annotated[str, typer.Option(help="Any of bfr, color, inpaint, comma-separated; or deflicker.")] = "bfr",
-    auto: Annotated[
-        bool, typer.Option("--auto", help="Choose the tasks: color for grey input, inpaint for a mask.")
-    ] = False,
+    auto: Auto = False,
     steps: Annotated[int, typer.Option(help="Denoising steps; 0 = the model's own.")] = 0,
     guidance: Annotated[float, typer.Option(help="Guidance scale; negative = the model's own.")] = -1.0,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 77,
     strength: Annotated[float, typer.Option(help="Share of the steps to run; less keeps more of the input.")] = 1.0,
     mask: Annotated[str, typer.Option(help="Holes: picture, video (white is filled) or box:x1,y1,x2,y2.")] = "",
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(help="A clear photo of a person; again for others. N=photo.jpg: of person N of the report."),
-    ] = None,
-    drift_limit: Annotated[
-        float, typer.Option(help="New reference where the identity distance to the old one exceeds this; 0 = never.")
-    ] = 0.0,
-    link: Annotated[bool, typer.Option(help="A face that returns is restored from the same reference.")] = True,
+    reference: References = None,
+    drift_limit: DriftLimit = 0.0,
+    link_faces: Annotated[
+        bool, typer.Option("--link/--no-link", help="A face that returns is restored from the same reference.")
+    ] = True,
     detector: Annotated[str, typer.Option(help="mtcnn, dlib_hog, yunet, retinaface or sfd.")] = "mtcnn",
     min_face: Annotated[int, typer.Option(help="Faces in crops smaller than this (pixels) stay as they are.")] = 24,
     whole: Annotated[bool, typer.Option("--whole-frame", help="Restore the whole picture, not its faces.")] = False,
@@ -73,7 +77,7 @@ def restore(
     max_frames: Annotated[int, typer.Option(help="Restore only the first frames; 0 = all.")] = 0,
     side_by_side: Annotated[bool, typer.Option(help="Also write input and result next to each other.")] = False,
     contact_sheet: Annotated[bool, typer.Option(help="Also write a picture of a few frames.")] = False,
-    png: Annotated[bool, typer.Option("--png", help="Also write the restored frames as PNG files.")] = False,
+    png_frames: Annotated[bool, typer.Option("--png", help="Also write the restored frames as PNG files.")] = False,
     solver: Annotated[str, typer.Option(help="euler or dpmpp_2m (second order, for fewer steps; lossy).")] = "euler",
     guide_within: Annotated[str, typer.Option(help="LOW,HIGH: guide only at these noise levels; lossy, faster.")] = "",
     deep_every: Annotated[int, typer.Option(help="Compute deep features every n-th step; lossy, faster.")] = 1,
@@ -88,33 +92,17 @@ def restore(
     was interrupted goes on where it stopped when the same command is given again; a run over many files skips those
     that are done and ends with a table and a report.
     """
+    from svfr.params import RestoreOptions
     from svfr.restore.command import RestoreCommand
 
-    choices = {
-        "tasks": _words(tasks),
-        "auto": auto,
-        "seed": seed,
-        "strength": strength,
-        "mask": mask,
-        "reference": reference or [],
-        "drift_limit": drift_limit,
-        "link_faces": link,
-        "detector": detector,
-        "min_face": min_face,
-        "region": "frame" if whole else "faces",
-        "crop_only": crop_only,
-        "codec": codec,
-        "crf": crf,
-        "max_frames": max_frames,
-        "side_by_side": side_by_side,
-        "contact_sheet": contact_sheet,
-        "png_frames": png,
-        "solver": solver,
-        "guidance_interval": _words(guide_within) or None,
-        "deep_every": deep_every,
-    }
-    choices |= {"steps": steps} if steps else {}
-    choices |= {"guidance": guidance} if guidance >= 0 else {}
+    # options are named as the fields of RestoreOptions, but for those that are said otherwise on a command line
+    choices = {name: value for name, value in context.params.items() if name in RestoreOptions.model_fields}
+    choices |= {"tasks": _words(tasks), "reference": reference or []}
+    choices |= {"region": "frame" if whole else "faces", "guidance_interval": _words(guide_within) or None}
+    if steps == 0:
+        del choices["steps"]
+    if guidance < 0:
+        del choices["guidance"]
     command = RestoreCommand(source, destination, model, choices, device, dtype, frames_folder, report)
     raise typer.Exit(command.show_plan() if dry_run else command.run())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
 import os
@@ -13,12 +14,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from typer.testing import CliRunner
 
-from svfr.cli import app, main
+from svfr.cli import app, main, restore
+from svfr.errors import UserError
+from svfr.params import RestoreOptions
 from svfr.weight_list import WEIGHTS
 
 KIT: dict[str, Any] = runpy.run_path(str(Path(__file__).parent / "restore" / "conftest.py"))
@@ -58,6 +61,26 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
 def test_help_loads_nothing_heavy() -> None:
     code = "import sys, svfr.cli; print([m for m in ('torch', 'cv2', 'av', 'numpy', 'pyarrow') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_every_option_of_restore_is_a_setting_or_says_where_and_how_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = {"context", "source", "destination", "model", "device", "dtype", "frames_folder", "report", "dry_run"}
+    renamed = {"whole", "guide_within"}
+    assert set(inspect.signature(restore).parameters) - elsewhere - renamed <= set(RestoreOptions.model_fields)
+    given: list[dict[str, Any]] = []
+
+    def command(source: Path, destination: Path, model: Path, choices: dict[str, Any], *rest: Any) -> NoReturn:
+        given.append(choices)
+        raise UserError("enough")
+
+    monkeypatch.setattr("svfr.restore.command.RestoreCommand", command)
+    changes = ["--tasks", "bfr, color", "--whole-frame", "--guide-within", "1,9", "--no-link", "--png", "--seed", "5"]
+    assert call(monkeypatch, "restore", "a.mp4", "b.mp4", *changes, "--reference", "x.png", "--steps", "3") == 2
+    assert call(monkeypatch, "restore", "a.mp4", "b.mp4") == 2
+    expected = {"tasks": ["bfr", "color"], "region": "frame", "guidance_interval": ["1", "9"], "link_faces": False}
+    expected |= {"png_frames": True, "seed": 5, "reference": ["x.png"], "steps": 3}
+    assert given[0] == given[1] | expected
+    assert {"steps", "guidance"}.isdisjoint(given[1])  # the model's own
 
 
 def test_restore_a_file_and_find_it_done(
