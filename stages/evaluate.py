@@ -106,11 +106,7 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
         raise UserError(f"evaluate: {model} does {', '.join(sorted(able)) or 'nothing'}, of which no pair is held out")
     metrics, missing = build_available(options.metrics, backends_of(options))
     missing = {name: reason.replace(f"{Path().resolve()}/", "") for name, reason in missing.items()}
-    items = []
-    for pair in pairs:
-        clip = clips[pair["clip_id"]]
-        key = {"pair": pair, "clip": clip_fingerprint(clip, "points68"), "model": digest}
-        items.append(Item(pair["pair_id"], key, {"pair": pair, "clip": clip}))
+    items = [_item(pair, clips[pair["clip_id"]], digest) for pair in pairs]
     outcome = map_items(
         STAGE,
         Evaluator(model.resolve(), layout.shards("clips").resolve(), options, params.engine.threads),
@@ -134,6 +130,11 @@ def evaluate_model(params: Params, layout: Layout, model: Path) -> Evaluation:
     return Evaluation(
         digest, pairs, rows, rejects, summary, _protocol(params, pairs, metrics, missing, digest), outcome
     )
+
+
+def _item(pair: Row, clip: Row, digest: str) -> Item:
+    fingerprint = {"pair": pair, "clip": clip_fingerprint(clip, "points68"), "model": digest}
+    return Item(pair["pair_id"], fingerprint, {"pair": pair, "clip": clip})
 
 
 def add_beside(done: Evaluation, name: str, other: Evaluation) -> None:

@@ -121,11 +121,12 @@ def test_boxes_are_in_pixels_of_the_source(video: Path) -> None:
 
 def test_the_last_digits_of_a_detector_are_in_no_id(video: Path) -> None:
     def shifted(pixels: float) -> list[Candidate]:
+        def moved(face: Face) -> Face:
+            x1, y1, x2, y2 = (edge + pixels for edge in face.box)
+            return Face((x1, y1, x2, y2), face.score)
+
         def run(frames: list[np.ndarray]) -> list[list[Face]]:
-            corners = [
-                [(*(edge + pixels for edge in face.box), face.score) for face in all_] for all_ in detect(frames)
-            ]
-            return [[Face((x1, y1, x2, y2), score) for x1, y1, x2, y2, score in faces] for faces in corners]
+            return [[moved(face) for face in faces] for faces in detect(frames)]
 
         return list(candidates(video, row_of(video), OPTIONS, Detector("fake", "1", run, 320, 4)))
 
