@@ -41,7 +41,8 @@ class State:
 def save_checkpoint(folder: Path, state: State, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Path:
     """Writes `folder/step-XXXXXXXX` by all ranks together, each its own part; `folder` must be one for all.
 
-    Raises `UserError` on every rank if one of them cannot write, as on a full disk; then nothing of it is left.
+    Raises `UserError` on every rank if one of them cannot write, as on a full disk, and torch's `RuntimeError` if one
+    of them is lost, which another attempt may survive; then nothing of it is left.
     """
     path = folder / f"step-{state.step:08d}"
     rank, _ = rank_and_world()
@@ -53,7 +54,7 @@ def save_checkpoint(folder: Path, state: State, config: dict[str, Any], tensors:
             digests = _digests(shards)
             together(lambda: _describe(temporary, state, config, digests) if rank == 0 else None)
         together(lambda: None)  # renamed: from here on every rank sees it
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"checkpoint {path} cannot be written ({reason}): free some space and run again; "
@@ -104,7 +105,7 @@ def load_checkpoint(path: Path, config: dict[str, Any], tensors: Mapping[str, Te
     """Overwrites the values of `tensors` after comparing digests and configuration; all ranks together, or `alone`.
 
     The number of ranks may differ from the one that wrote it. Raises `UserError` for a checkpoint that is damaged,
-    belongs to another configuration, or lacks one of `tensors`.
+    belongs to another configuration, or lacks one of `tensors`, and torch's `RuntimeError` if a rank is lost.
     """
     digests = _read_json(path, DIGESTS)
     rank, world = (0, 1) if alone else rank_and_world()
@@ -122,7 +123,7 @@ def load_checkpoint(path: Path, config: dict[str, Any], tensors: Mapping[str, Te
     check_config(path, config)
     try:
         read_tensors(path, tensors, alone)
-    except (ValueError, RuntimeError, SafetensorError) as error:
+    except (ValueError, SafetensorError) as error:
         raise UserError(f"checkpoint {path} does not fit this model: {error}") from error
     return load_state(path)
 
